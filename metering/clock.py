@@ -1,0 +1,71 @@
+"""Clock: real time -> the time that readings live in.
+
+Two times run in every process. *Wall time* stamps readings and decides plausibility; it can be
+replayed from any start at any speed, so that a year of load passes in minutes and every rate stays
+real. *Monotonic time* drives timers (re-sends, back-off, timeouts) and always runs at speed one.
+"""
+
+import time
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Clock(Protocol):
+    """Where "now" comes from; handed in, never imported."""
+
+    def now_ms(self) -> int:
+        """Wall time: epoch milliseconds, UTC."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds since an arbitrary instant; never steps, never scaled."""
+        ...
+
+    def real_s(self, wall_ms: int) -> float:
+        """How many real seconds `wall_ms` of wall time take."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock at speed one."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    def real_s(self, wall_ms: int) -> float:
+        return wall_ms / 1000
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """A replayed wall time that several processes share.
+
+    `start_ms` is the wall time (epoch ms) at the real instant `anchor_ms` (epoch ms);
+    `speed` is wall seconds per real second.
+    """
+
+    start_ms: int
+    anchor_ms: int
+    speed: float = 1.0
+
+
+class ReplayClock:
+    """Wall time by a `Replay`; every process with the same `Replay` sees the same time."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        # The real clock is read once: a step of it must not tear the replayed time.
+        self._origin_ns = time.monotonic_ns() - (time.time_ns() - replay.anchor_ms * 1_000_000)
+
+    def now_ms(self) -> int:
+        elapsed_ns = time.monotonic_ns() - self._origin_ns
+        return self._replay.start_ms + int(elapsed_ns * self._replay.speed) // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    def real_s(self, wall_ms: int) -> float:
+        return wall_ms / 1000 / self._replay.speed

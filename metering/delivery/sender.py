@@ -1,0 +1,423 @@
+"""Sender: what the spool holds + what the collector says -> which batch to send next.
+
+The gateway's end of the commit protocol, as a pure state machine. Rules of this module:
+
+1. Everything that decides what is sent, and when, lives here; no bytes, sockets, files or clocks.
+2. Only a commit makes a batch forgettable. The broker's PUBACK proves nothing but that the link
+   carried it, and is used for nothing but to find out which batch breaks the link.
+3. Nothing blocks the rest: live before backlog, backlog bounded, poison set aside.
+
+`docs/decisions/0003-commit-protocol.md` has the reasons. Times are monotonic milliseconds.
+"""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+from msgspec import Struct
+
+from metering.batch import BatchKey
+from metering.delivery.ranges import Ranges
+from metering.wire import SEALED_LIMIT, Commit, EpochHeld
+
+LIVE_WINDOW = 16  # newest uncommitted batches of the present epoch
+BACKLOG_WINDOW = 4  # older batches outstanding at once
+BACKLOG_BYTES = 512 * 1024
+FIRST_WAIT_MS = 30_000  # before an unanswered batch is sent again; doubles
+LONGEST_WAIT_MS = 600_000
+CROSSING_MS = 5_000  # a commit younger than this may have crossed the batch on its way
+BREAKING_MS = 5_000  # a broker that will not take a batch closes the link at once
+STUCK_SENDS = 5  # in STUCK_SPAN_MS, while other batches commit
+STUCK_SPAN_MS = 3_600_000
+STUCK_FALLS = 2
+STUCK_RETRY_MS = 86_400_000
+
+
+class Lane(StrEnum):
+    """Why a batch is on its way."""
+
+    LIVE = "live"
+    BACKLOG = "backlog"
+    STUCK = "stuck"
+
+
+class CommitEffect(StrEnum):
+    """What a commit did here."""
+
+    FOREIGN = "foreign"  # another store's word; not obeyed
+    STALE = "stale"  # an older generation's
+    KNOWN = "known"  # nothing new
+    ADVANCED = "advanced"  # batches became forgettable
+    REWOUND = "rewound"  # a new generation: what is held goes out again
+    FORKED = "forked"  # it names sequences never sealed here: another box has this spool
+
+
+class EpochBook(Struct, kw_only=True):
+    """One epoch as the sender knows it. `next` is the sequence its next sealed batch gets."""
+
+    epoch: str
+    next: int = 1
+    held: Ranges = Ranges()
+    committed: Ranges = Ranges()
+    dropped: Ranges = Ranges()
+    forked: bool = False
+
+    def uncommitted(self) -> Ranges:
+        return self.held - self.committed
+
+    def to_wire(self) -> EpochHeld:
+        oldest = self.next if self.held.lowest is None else self.held.lowest
+        gone = Ranges.span(oldest, self.next - 1) - self.held
+        return EpochHeld(
+            epoch=self.epoch,
+            oldest=oldest,
+            next=self.next,
+            dropped=self.dropped.to_wire(),
+            released=(gone - self.dropped).to_wire(),
+        )
+
+
+class _Outstanding(Struct, kw_only=True):
+    """A batch on its way. `size` is 0 until the caller says how large it is."""
+
+    lane: Lane
+    size: int
+    sent_ms: int
+    due_ms: int
+    acknowledged: bool = False  # by the broker
+    commits_seen: int
+
+
+class _History(Struct, kw_only=True):
+    """What sending one batch led to so far."""
+
+    first_ms: int
+    sends_ms: list[int]
+    falls: int = 0
+    commits_at_first: int
+
+
+class Sender:
+    """Decides what a gateway sends. The caller owns the spool, the link and the clock."""
+
+    def __init__(
+        self,
+        *,
+        store: str,
+        generation: int,
+        books: list[EpochBook],
+        jitter: Callable[[], float],
+    ) -> None:
+        """Start from what the spool holds.
+
+        Args:
+            store: the only store whose commits are obeyed.
+            generation: the highest generation of it seen before.
+            books: epochs, oldest first; the last one is the present one.
+            jitter: a random number in [0, 1) at each call.
+        """
+        self.store = store
+        self.generation = generation
+        self.forks = 0
+        self._books = {book.epoch: book for book in books}
+        self._present = books[-1].epoch
+        self._jitter = jitter
+        self._connected = False
+        self._outstanding: dict[BatchKey, _Outstanding] = {}
+        self._history: dict[BatchKey, _History] = {}
+        self._stuck: dict[BatchKey, int] = {}  # -> when to try again
+        self._commits = 0
+
+    # ---- what is known
+
+    @property
+    def present(self) -> EpochBook:
+        return self._books[self._present]
+
+    @property
+    def books(self) -> tuple[EpochBook, ...]:
+        return tuple(self._books.values())
+
+    @property
+    def stuck(self) -> tuple[BatchKey, ...]:
+        return tuple(self._stuck)
+
+    def backlog(self) -> int:
+        """How many batches no commit covers."""
+        return sum(len(book.uncommitted()) for book in self._books.values())
+
+    def held(self) -> tuple[EpochHeld, ...]:
+        """The state's `epochs`: every epoch of which something is held, and the present one."""
+        return tuple(
+            book.to_wire()
+            for book in self._books.values()
+            if book.held or book.dropped or book.epoch == self._present
+        )
+
+    # ---- what happens to the spool
+
+    def sealed(self, key: BatchKey) -> None:
+        """A batch was sealed and is on disk."""
+        book = self._books[key.epoch]
+        book.held = book.held.add(key.sequence)
+        book.next = key.sequence + 1
+
+    def dropped(self, epoch: str, sequences: Ranges) -> None:
+        """The spool threw batches away; those that no commit covers are named in the state."""
+        book = self._books[epoch]
+        book.dropped = book.dropped | ((sequences & book.held) - book.committed)
+        book.held = book.held - sequences
+        for key in [k for k in self._all_keys() if k.epoch == epoch and k.sequence in sequences]:
+            self._forget(key)
+
+    def minted(self, epoch: str) -> None:
+        """A new epoch is the present one; the former drains under its own number."""
+        self._books[epoch] = EpochBook(epoch=epoch)
+        self._present = epoch
+
+    # ---- what happens to the link
+
+    def connected(self) -> None:
+        self._connected = True
+
+    def disconnected(self, now_ms: int) -> None:
+        """The link fell: everything unanswered goes again; what had just been sent is suspect."""
+        self._connected = False
+        suspects = [
+            key
+            for key, on_way in self._outstanding.items()
+            if not on_way.acknowledged and now_ms - on_way.sent_ms < BREAKING_MS
+        ]
+        for key in suspects:
+            history = self._history[key]
+            # Only a batch that was alone on the link can be told to have broken it.
+            history.falls += 1 if len(suspects) == 1 or history.falls == 0 else 0
+        self._outstanding.clear()
+
+    def acknowledged(self, key: BatchKey) -> None:
+        """The broker has it: the link can carry it. Nothing else follows."""
+        if key in self._outstanding:
+            self._outstanding[key].acknowledged = True
+            self._history[key].falls = 0
+
+    def commit(self, commit: Commit, now_ms: int) -> CommitEffect:
+        """Take the collector's word; commits of the same generation only add."""
+        if commit.store != self.store:
+            return CommitEffect.FOREIGN
+        if commit.generation < self.generation:
+            return CommitEffect.STALE
+        rewound = commit.generation > self.generation
+        if rewound:
+            self.generation = commit.generation
+            for book in self._books.values():
+                book.committed = Ranges()
+        before = sum(len(book.committed) for book in self._books.values())
+        forked = any(self._is_fork(epoch.epoch, epoch.through) for epoch in commit.epochs)
+        for epoch in commit.epochs:
+            missing = Ranges.from_wire(epoch.missing)
+            self._add(epoch.epoch, Ranges.span(1, epoch.through) - missing, now_ms)
+            self._want(epoch.epoch, missing, now_ms)
+            self._retire(epoch.epoch, epoch.through, missing)
+        if forked:
+            self.forks += 1
+            return CommitEffect.FORKED
+        if rewound:
+            return CommitEffect.REWOUND
+        after = sum(len(book.committed) for book in self._books.values())
+        return CommitEffect.ADVANCED if after > before else CommitEffect.KNOWN
+
+    def _is_fork(self, epoch: str, through: int) -> bool:
+        book = self._books.get(epoch)
+        if book is None or book.forked or through < book.next:
+            return False
+        book.forked = True
+        return epoch == self._present
+
+    def _add(self, epoch: str, stored: Ranges, now_ms: int) -> None:
+        book = self._books.get(epoch)
+        if book is None:
+            return
+        # A sequence not sealed yet is another box's: it must not mark ours when it comes.
+        fresh = (stored & Ranges.span(1, book.next - 1)) - book.committed
+        if book.forked:
+            fresh = fresh & self._answered(epoch, now_ms)
+        if not fresh:
+            return
+        book.committed = book.committed | fresh
+        self._commits += 1
+        for key in [k for k in self._all_keys() if k.epoch == epoch and k.sequence in fresh]:
+            self._forget(key)
+
+    def _answered(self, epoch: str, now_ms: int) -> Ranges:
+        """Of a forked epoch: what was sent long enough ago that the commit may be the answer."""
+        return Ranges(
+            (key.sequence, key.sequence)
+            for key, history in self._history.items()
+            if key.epoch == epoch and now_ms - history.first_ms >= CROSSING_MS
+        )
+
+    def _retire(self, epoch: str, through: int, missing: Ranges) -> None:
+        """Forget a past epoch once nothing of it is held and its losses are known."""
+        book = self._books.get(epoch)
+        if book is None or epoch == self._present or book.held:
+            return
+        if through >= book.dropped.highest and not book.dropped & missing:
+            del self._books[epoch]
+
+    def _want(self, epoch: str, missing: Ranges, now_ms: int) -> None:
+        """What the collector lacks goes out again, unless it may just have crossed this word."""
+        for key, on_way in self._outstanding.items():
+            crossed = now_ms - on_way.sent_ms < CROSSING_MS
+            if key.epoch == epoch and key.sequence in missing and not crossed:
+                on_way.due_ms = min(on_way.due_ms, now_ms)
+
+    def _all_keys(self) -> set[BatchKey]:
+        return {*self._outstanding, *self._history, *self._stuck}
+
+    def _forget(self, key: BatchKey) -> None:
+        self._outstanding.pop(key, None)
+        self._history.pop(key, None)
+        self._stuck.pop(key, None)
+
+    # ---- what to send
+
+    def next_batch(self, now_ms: int) -> BatchKey | None:
+        """The batch to send now, or None; call `sent` before asking again."""
+        if not self._connected:
+            return None
+        self._release(now_ms)
+        if self._isolating():
+            return None
+        for candidates in (self._suspects, self._live, self._overdue, self._backlog):
+            key = next(candidates(now_ms), None)
+            if key is not None:
+                return key
+        return next(
+            (k for k, due in self._stuck.items() if due <= now_ms and not self._busy(k)), None
+        )
+
+    def sent(self, key: BatchKey, size: int, now_ms: int) -> None:
+        """`key`, `size` bytes as sent, was handed to the link."""
+        lane = Lane.STUCK if key in self._stuck else self._lane(key)
+        history = self._history.setdefault(
+            key, _History(first_ms=now_ms, sends_ms=[], commits_at_first=self._commits)
+        )
+        history.sends_ms = [t for t in history.sends_ms if now_ms - t < STUCK_SPAN_MS] + [now_ms]
+        doubled = FIRST_WAIT_MS << min(len(history.sends_ms) - 1, 10)
+        wait_ms = min(doubled, LONGEST_WAIT_MS) * (0.5 + self._jitter())
+        if lane is Lane.STUCK:
+            self._stuck[key] = now_ms + STUCK_RETRY_MS
+            wait_ms = LONGEST_WAIT_MS
+        self._outstanding[key] = _Outstanding(
+            lane=lane,
+            size=size,
+            sent_ms=now_ms,
+            due_ms=now_ms + int(wait_ms),
+            commits_seen=self._commits,
+        )
+
+    def wake_ms(self) -> int | None:
+        """When `next_batch` may have something without anything else happening."""
+        if not self._connected:
+            return None
+        due = [on_way.due_ms for on_way in self._outstanding.values()]
+        return min([*due, *self._stuck.values()], default=None)
+
+    def _busy(self, key: BatchKey) -> bool:
+        return key in self._outstanding
+
+    def _lane(self, key: BatchKey) -> Lane:
+        if key in self._outstanding:
+            return self._outstanding[key].lane
+        return Lane.LIVE if key in set(self._window()) else Lane.BACKLOG
+
+    def _window(self) -> list[BatchKey]:
+        """The newest uncommitted batches of the present epoch that are not stuck, oldest first."""
+        book = self.present
+        window: list[BatchKey] = []
+        for sequence in book.uncommitted().descending():
+            key = BatchKey(book.epoch, sequence)
+            if key in self._stuck:
+                continue
+            window.append(key)
+            if len(window) == LIVE_WINDOW:
+                break
+        return window[::-1]
+
+    def _release(self, now_ms: int) -> None:
+        """Set poison aside, and take the slot of a batch that others overtook."""
+        window = set(self._window())
+        for key, on_way in list(self._outstanding.items()):
+            if key not in self._stuck and self._is_stuck(key, now_ms):
+                self._stuck[key] = now_ms + STUCK_RETRY_MS
+                del self._outstanding[key]
+            elif on_way.lane is Lane.STUCK and on_way.due_ms <= now_ms:
+                del self._outstanding[key]
+            elif self._is_overtaken(key, on_way, window):
+                on_way.lane = Lane.BACKLOG
+        for key in [k for k, h in self._history.items() if h.falls >= STUCK_FALLS]:
+            self._stuck.setdefault(key, now_ms + STUCK_RETRY_MS)
+            self._outstanding.pop(key, None)
+            self._history[key].falls = 0
+
+    def _is_overtaken(self, key: BatchKey, on_way: _Outstanding, window: set[BatchKey]) -> bool:
+        """While the collector is silent nothing is: so the broker's queue stays bounded."""
+        old = on_way.lane is Lane.LIVE and key not in window
+        return old and self._commits > on_way.commits_seen
+
+    def _is_stuck(self, key: BatchKey, now_ms: int) -> bool:
+        history = self._history[key]
+        recent = [t for t in history.sends_ms if now_ms - t < STUCK_SPAN_MS]
+        waited = self._outstanding[key].due_ms <= now_ms
+        others_commit = self._commits > history.commits_at_first
+        return waited and others_commit and len(recent) >= STUCK_SENDS
+
+    def _isolating(self) -> bool:
+        """A batch that may break the link travels alone."""
+        return any(
+            not on_way.acknowledged and self._history[key].falls
+            for key, on_way in self._outstanding.items()
+        )
+
+    def _suspects(self, _now_ms: int) -> Iterator[BatchKey]:
+        """Batches that were under way when the link fell, once nothing else is under way."""
+        if any(not on_way.acknowledged for on_way in self._outstanding.values()):
+            return
+        for key, history in self._history.items():
+            if history.falls and not self._busy(key) and key not in self._stuck:
+                yield key
+
+    def _clear_to_send(self, key: BatchKey) -> bool:
+        suspect = key in self._history and self._history[key].falls > 0
+        return not self._busy(key) and key not in self._stuck and not suspect
+
+    def _live(self, _now_ms: int) -> Iterator[BatchKey]:
+        if self._slots(Lane.LIVE) >= LIVE_WINDOW:
+            return
+        yield from (key for key in self._window() if self._clear_to_send(key))
+
+    def _overdue(self, now_ms: int) -> Iterator[BatchKey]:
+        yield from (
+            key
+            for key, on_way in self._outstanding.items()
+            if on_way.due_ms <= now_ms and on_way.lane is not Lane.STUCK
+        )
+
+    def _backlog(self, _now_ms: int) -> Iterator[BatchKey]:
+        """Newest first, of the newest epoch first."""
+        size = sum(o.size for o in self._outstanding.values() if o.lane is Lane.BACKLOG)
+        # The next one's size is not known yet: room for the largest must be free.
+        if self._slots(Lane.BACKLOG) >= BACKLOG_WINDOW or size + SEALED_LIMIT > BACKLOG_BYTES:
+            return
+        window = set(self._window())
+        for book in reversed(self._books.values()):
+            for sequence in book.uncommitted().descending():
+                key = BatchKey(book.epoch, sequence)
+                if key not in window and self._clear_to_send(key):
+                    yield key
+
+    def _retried(self, now_ms: int) -> Iterator[BatchKey]:
+        """Poison gets its daily try."""
+        yield from (k for k, due in self._stuck.items() if due <= now_ms and not self._busy(k))
+
+    def _slots(self, lane: Lane) -> int:
+        return sum(on_way.lane is lane for on_way in self._outstanding.values())
