@@ -11,6 +11,7 @@ The gateway's end of the commit protocol, as a pure state machine. Rules of this
 """
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from enum import StrEnum
 
 from msgspec import Struct
@@ -136,6 +137,10 @@ class Sender:
     @property
     def books(self) -> tuple[EpochBook, ...]:
         return tuple(self._books.values())
+
+    def snapshot(self) -> tuple[EpochBook, ...]:
+        """The books as they are now, for the spool to keep while the sender goes on."""
+        return tuple(copy(book) for book in self._books.values())
 
     @property
     def stuck(self) -> tuple[BatchKey, ...]:
