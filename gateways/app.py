@@ -14,6 +14,7 @@ import msgspec
 import structlog
 import zstandard
 
+from documents.settings import clock_of
 from gateways.adapters.kernel_clock import is_synchronised
 from gateways.adapters.modbus import open_bus
 from gateways.adapters.sqlite import SqliteSpool
@@ -21,10 +22,11 @@ from gateways.agent import Agent, PolledBus
 from gateways.meter import build_meters, read_bus
 from gateways.publish import Publisher, Retention
 from gateways.seal import Compress, Sealer
-from gateways.settings import GatewaySettings, broker_of, clock_of
+from gateways.settings import GatewaySettings
 from gateways.spool_thread import SpoolThread
 from gateways.timekeeper import Timekeeper
-from link.mqtt import Link, Message
+from link.broker import broker_of
+from link.mqtt import Broker, Link, Message
 from metering.batch import ClockState
 from metering.clock import Clock
 from metering.delivery.sender import Sender
@@ -71,10 +73,10 @@ def load_cut(path: Path) -> Cut:
 class Gateway:
     """A gateway's parts, wired; `run` lives until it is cancelled."""
 
-    def __init__(self, settings: GatewaySettings, cut: Cut, password: str | None) -> None:
+    def __init__(self, settings: GatewaySettings, cut: Cut, broker: Broker) -> None:
         """Open the spool and prepare everything else; needs a running event loop."""
         self._topic = GatewayTopic(cut.district, cut.gateway)
-        self.timekeeper = Timekeeper(clock_of(settings), _vouching(settings))
+        self.timekeeper = Timekeeper(clock_of(settings.clock), _vouching(settings))
         spool = SqliteSpool(settings.spool.folder)
         spool.mint(ulid(self.timekeeper.now_ms(), secrets.token_bytes(RANDOM_BYTES)))
         self.sender = Sender(
@@ -98,7 +100,7 @@ class Gateway:
         )
         self.publisher.unsealed = len(waiting)
         self._link = Link(
-            broker_of(settings.broker, client_id=cut.gateway, password=password),
+            broker,
             topics=(self._topic.leaf(Leaf.COMMIT),),
             will=Message(topic=self._topic.leaf(Leaf.LINK), payload=b"offline", retain=True),
             listener=self.publisher,
@@ -170,8 +172,8 @@ async def run_gateway(settings: GatewaySettings, folder: Path) -> None:
         PermanentError: the settings, the cut or a secret cannot be used.
     """
     cut = load_cut(folder / settings.fleet)
-    password = settings.broker.password(environ=os.environ, folder=folder)
-    gateway = Gateway(settings, cut, password)
+    broker = broker_of(settings.broker, client_id=cut.gateway, environ=os.environ, folder=folder)
+    gateway = Gateway(settings, cut, broker)
     running = asyncio.create_task(gateway.run(), name="gateway")
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):

@@ -28,6 +28,7 @@ class WireReason(StrEnum):
     OVERSIZED = "oversized"
     UNDECODABLE = "undecodable"
     WRONG_VERSION = "wrong_version"
+    UNKNOWN_TYPE = "unknown_type"
 
 
 class WireInvalid(PermanentError):
@@ -155,7 +156,7 @@ _loose_decoder = msgspec.json.Decoder(_LooseBatch)
 _versioned_decoder = msgspec.json.Decoder(_Versioned)
 
 
-def encode(message: Batch | State | Commit) -> bytes:
+def encode(message: Batch | State | Commit | Reading) -> bytes:
     return _encoder.encode(message)
 
 

@@ -1,0 +1,180 @@
+"""Api: the local HTTP door for commands and dashboards; JSON in, JSON out.
+
+Reads go straight to the store and the small state; what changes anything is done by the `Desk`,
+between two groups of the pipeline.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol, TypeVar
+
+import msgspec
+from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import generate_latest
+from pydantic import BaseModel
+
+from collector.metrics import Metrics
+from collector.small_state import SmallState
+from collector.store import ReadingStore
+from metering.errors import TransientError
+from metering.quantity import QUANTITIES
+
+_MOST_ROWS = 100_000
+T = TypeVar("T")
+
+
+class Status(BaseModel):
+    """What a person asks first."""
+
+    store: str
+    generation: int
+    link: str
+    down: dict[str, str]
+    inbox: int
+    firing: int
+    counts: dict[str, float]
+
+
+class GatewayView(BaseModel):
+    """A gateway as it last spoke of itself, and what the collector knows of its batches."""
+
+    gateway: str
+    district: str
+    link: str
+    state_ms: int
+    backlog: int
+    missing: int
+    lost: int
+    fleet_matches: bool
+    state: dict[str, Any] | None
+
+
+class ResendAnswer(BaseModel):
+    """What a resend started: the new generation, and how many batches are wanted again."""
+
+    generation: int
+    batches: int
+
+
+class Desk(Protocol):
+    """What the running collector answers and does."""
+
+    def status(self) -> Status: ...
+
+    def gateways(self) -> list[GatewayView]: ...
+
+    def resend(self, since_ms: int) -> ResendAnswer:
+        """Ask the gateways again for everything received since then."""
+        ...
+
+
+def make_api(desk: Desk, store: ReadingStore, state: SmallState, metrics: Metrics) -> FastAPI:
+    """The HTTP application; every handler runs in a thread of its own pool."""
+    api = FastAPI(title="nenghao collector", openapi_url="/openapi.json", docs_url=None)
+    api.include_router(_health(desk, metrics))
+    api.include_router(_operation(desk, state))
+    api.include_router(_readings(store))
+    return api
+
+
+def _health(desk: Desk, metrics: Metrics) -> APIRouter:
+    door = APIRouter()
+
+    @door.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @door.get("/readyz")
+    def readyz() -> dict[str, str]:
+        status = desk.status()
+        if status.down or status.link != "up":
+            raise HTTPException(503, {"link": status.link, "down": status.down})
+        return {"status": "ready"}
+
+    @door.get("/metrics", response_class=PlainTextResponse)
+    def prometheus() -> bytes:
+        return generate_latest(metrics.registry)
+
+    return door
+
+
+def _operation(desk: Desk, state: SmallState) -> APIRouter:
+    door = APIRouter()
+
+    @door.get("/status")
+    def status() -> Status:
+        return desk.status()
+
+    @door.get("/gateways")
+    def gateways() -> list[GatewayView]:
+        return _patient(desk.gateways)
+
+    @door.post("/resend")
+    def resend(since_ms: int) -> ResendAnswer:
+        return _patient(lambda: desk.resend(since_ms))
+
+    @door.get("/alerts")
+    def alerts(limit: int = 100) -> Response:
+        return _json(_patient(lambda: state.alert_entries(limit)))
+
+    @door.get("/quarantine")
+    def quarantine(limit: int = 100) -> Response:
+        """Payloads come as base64."""
+        return _json(_patient(lambda: state.quarantine(limit)))
+
+    return door
+
+
+def _readings(store: ReadingStore) -> APIRouter:
+    door = APIRouter()
+
+    @door.get("/latest")
+    def latest(meter: Annotated[list[str] | None, Query()] = None) -> Response:
+        return _json(_patient(lambda: store.latest(meter)))
+
+    @door.get("/readings")
+    def readings(
+        meter: Annotated[list[str], Query()],
+        start_ms: int,
+        end_ms: int,
+        quantity: Annotated[list[str] | None, Query()] = None,
+    ) -> Response:
+        _known(quantity or [])
+        found = _patient(lambda: store.readings(meter, quantity, start_ms, end_ms))
+        if len(found) > _MOST_ROWS:
+            raise HTTPException(413, f"{len(found)} readings; ask for less than {_MOST_ROWS}")
+        return _json(found)
+
+    @door.get("/windows")
+    def windows(meter: str, quantity: str, start_ms: int, end_ms: int, width_ms: int) -> Response:
+        _known([quantity])
+        if width_ms <= 0:
+            raise HTTPException(422, f"width_ms must be above 0, {width_ms} came")
+        return _json(_patient(lambda: store.windows(meter, quantity, start_ms, end_ms, width_ms)))
+
+    @door.get("/rejections")
+    def rejections(start_ms: int, end_ms: int) -> Response:
+        return _json(_patient(lambda: store.rejections(start_ms, end_ms))[:_MOST_ROWS])
+
+    @door.get("/count")
+    def count() -> Response:
+        return _json(_patient(store.count))
+
+    return door
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _patient(act: Callable[[], T]) -> T:
+    try:
+        return act()
+    except TransientError as error:
+        raise HTTPException(503, str(error)) from error
+
+
+def _known(quantities: list[str]) -> None:
+    unknown = [name for name in quantities if name not in QUANTITIES]
+    if unknown:
+        raise HTTPException(422, f"unknown quantities: {', '.join(unknown)}")

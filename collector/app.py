@@ -1,0 +1,281 @@
+"""App: settings -> a running collector. The only module that wires the parts."""
+
+import fcntl
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+from typing import IO
+
+import structlog
+import zstandard
+
+from collector.adapters.duckdb import DuckDbReadingStore
+from collector.adapters.http import HttpServer
+from collector.adapters.influx import InfluxReadingStore
+from collector.adapters.sql import SqlSmallState
+from collector.alert import AlertBook, Rule
+from collector.answer import Answers
+from collector.api import make_api
+from collector.desk import Office, RunningDesk
+from collector.fleet.check import load_fleet
+from collector.fleet.index import Fleet
+from collector.inbox import Inbox
+from collector.metrics import Metrics
+from collector.patience import Patience
+from collector.pipeline import Parts, Pipeline
+from collector.settings import CollectorSettings, DuckDbSettings
+from collector.store import ReadingStore, StoreIdentity
+from collector.validate import Gate
+from documents.settings import clock_of
+from link.broker import broker_of
+from link.mqtt import Delivery, Link
+from metering.delivery.receiver import Receiver
+from metering.errors import PermanentError
+from metering.topic import Leaf, subscription
+
+log = structlog.get_logger()
+
+_INBOX_LIMIT = 400
+_HOUSEKEEPING_S = 3600.0
+
+
+class AlreadyRunning(PermanentError):
+    """Another collector works in this folder."""
+
+
+class StoreForeign(PermanentError):
+    """The database belongs to another district or installation."""
+
+
+class StoresDiffer(PermanentError):
+    """One collector serves one store; the fleet names several."""
+
+
+class Collector:
+    """A collector's parts, wired. `Listener` of the link."""
+
+    def __init__(self, settings: CollectorSettings, folder: Path) -> None:
+        """Open everything; nothing moves before `start`.
+
+        Args:
+            folder: what relative paths in the settings are relative to.
+
+        Raises:
+            PermanentError: settings, fleet, lock, store or a secret cannot be used.
+            TransientError: the store or the small state does not answer now.
+        """
+        self._stopping = threading.Event()
+        self._failed = False
+        data = folder / settings.folder
+        self._lock = _lock(data)
+        self._clock = clock_of(settings.clock)
+        self.fleet = load_fleet(folder / settings.config)
+        self.store = _open_store(settings, folder)
+        self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
+        self._keep_batches_ms = settings.keep_batches_days * 86_400_000
+        identity = claim(self.store, self.state.generation(), self.fleet)
+        receiver = Receiver(self.state.ledgers())
+        metrics = Metrics()
+        answers = Answers(
+            receiver,
+            self._clock,
+            metrics,
+            store=identity.id,
+            generation=identity.generation,
+        )
+        alerts = AlertBook(_rules(settings), self.state.firing())
+        patience = Patience(self._stopping, self._clock, random.random)
+        self._inbox = Inbox(
+            every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
+        )
+        self._link = Link(
+            broker_of(
+                settings.broker,
+                client_id=f"collector-{identity.id}",
+                environ=os.environ,
+                folder=folder,
+            ),
+            topics=_topics(settings, self.fleet),
+            listener=self,
+        )
+        answers.attach(self._link)
+        self._pipeline = Pipeline(
+            Parts(
+                gate=Gate(self.fleet),
+                store=self.store,
+                state=self.state,
+                receiver=receiver,
+                alerts=alerts,
+                answers=answers,
+                clock=self._clock,
+                metrics=metrics,
+                decompress=_decompress,
+                patience=patience,
+            )
+        )
+        self.desk = RunningDesk(
+            Office(
+                fleet=self.fleet,
+                store=self.store,
+                state=self.state,
+                receiver=receiver,
+                answers=answers,
+                alerts=alerts,
+                patience=patience,
+                metrics=metrics,
+                inbox=self._inbox,
+                link=self._link,
+            )
+        )
+        api = make_api(self.desk, self.store, self.state, metrics)
+        self._server = HttpServer(api, settings.api.host, settings.api.port)
+        self._thread = threading.Thread(target=self._work, name="pipeline")
+
+    @property
+    def api_url(self) -> str:
+        return self._server.url
+
+    def start(self) -> None:
+        self._server.start()
+        self._thread.start()
+        self._link.start()
+        log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
+
+    def request_stop(self) -> None:
+        """Safe in a signal handler."""
+        self._stopping.set()
+
+    def wait(self) -> bool:
+        """Live until somebody asks to stop, then stop; False if the pipeline died by itself."""
+        while not self._stopping.wait(_HOUSEKEEPING_S):
+            self.state.forget_before(self._clock.now_ms() - self._keep_batches_ms)
+        self.stop()
+        return not self._failed
+
+    def stop(self) -> None:
+        """What is not stored by now stays unacknowledged at the broker and comes again."""
+        self._stopping.set()
+        self._inbox.close()
+        self._thread.join()
+        self._link.stop()
+        self._server.stop()
+        self.store.close()
+        self.state.close()
+        self._lock.close()
+        log.info("collector.stopped")
+
+    def _work(self) -> None:
+        """The pipeline's thread. Whatever ends it ends the process: half a collector is none."""
+        try:
+            while not self._inbox.closed:
+                group = self._inbox.group()
+                if group:
+                    self._pipeline.ingest(group, self._link.acknowledge)
+                self.desk.run_errands()
+        except Exception:
+            log.exception("pipeline.died")
+            self._failed = True
+            self._stopping.set()
+
+    # ---- the link's listener, on paho's thread
+
+    def up(self) -> None:
+        log.info("collector.linked")
+
+    def down(self, reason: str) -> None:
+        self._inbox.forget()
+        log.warning("collector.unlinked", reason=reason)
+
+    def delivered(self, delivery: Delivery) -> None:
+        self._inbox.put(delivery)
+
+    def acknowledged(self, packet: int) -> None:
+        """A commit reached the broker; nothing waits for that."""
+
+
+def run_collector(settings: CollectorSettings, folder: Path) -> bool:
+    """Run until SIGTERM or SIGINT; False if the pipeline died by itself."""
+    collector = Collector(settings, folder)
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda _sign, _frame: collector.request_stop())
+    collector.start()
+    return collector.wait()
+
+
+def claim(store: ReadingStore, generation: int, fleet: Fleet) -> StoreIdentity:
+    """The store says who it is; a new one takes the fleet's id, another's is refused.
+
+    Args:
+        generation: the small state's; the store's own counts if it is higher.
+    """
+    ids = set(fleet.stores.values())
+    if len(ids) != 1:
+        raise StoresDiffer(f"the fleet names the stores {sorted(ids)}; one collector serves one")
+    wanted = ids.pop()
+    known = store.identify()
+    if known is not None and known.id != wanted:
+        raise StoreForeign(
+            f"the database is the store {known.id!r}, the fleet's is {wanted!r}: "
+            "check the path or the bucket"
+        )
+    identity = StoreIdentity(
+        id=wanted, generation=max(known.generation if known else 1, generation)
+    )
+    if known != identity:
+        store.declare(identity)
+    return identity
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise AlreadyRunning(f"another collector works in {folder}: stop it first") from error
+    return lock
+
+
+def _open_store(settings: CollectorSettings, folder: Path) -> ReadingStore:
+    store = settings.store
+    if isinstance(store, DuckDbSettings):
+        path = folder / store.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return DuckDbReadingStore(path, threads=store.threads, memory=store.memory_limit)
+    return InfluxReadingStore(
+        url=store.url,
+        token=store.password(environ=os.environ, folder=folder) or "",
+        org=store.org,
+        bucket=store.bucket,
+        timeout_s=store.timeout_s,
+        gzip=store.gzip,
+    )
+
+
+def _topics(settings: CollectorSettings, fleet: Fleet) -> tuple[str, ...]:
+    shares = settings.shares or tuple(f"{district}/+" for district in sorted(fleet.stores))
+    leaves = (Leaf.STATE, Leaf.LINK, Leaf.BATCH)
+    return tuple(subscription(share, leaf) for share in shares for leaf in leaves)
+
+
+def _rules(settings: CollectorSettings) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(
+            id=rule.id,
+            quantity=rule.quantity,
+            fires_above=rule.fires_above,
+            resolves_below=rule.resolves_below,
+            meters=None if rule.meters is None else frozenset(rule.meters),
+        )
+        for rule in settings.rules
+    )
+
+
+def _decompress(payload: bytes, limit: int) -> bytes:
+    try:
+        return zstandard.ZstdDecompressor().decompress(payload, max_output_size=limit)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,127 @@
+"""Desk: what the running collector answers and does for those who ask through the API.
+
+Whatever changes the receiver runs as an errand on the pipeline's thread, between two groups.
+"""
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from collector.alert import AlertBook
+from collector.answer import Answers
+from collector.api import GatewayView, ResendAnswer, Status
+from collector.fleet.index import Fleet
+from collector.inbox import Inbox
+from collector.metrics import Metrics
+from collector.patience import Patience
+from collector.small_state import GatewayRecord, SmallState
+from collector.store import ReadingStore, StoreIdentity
+from link.mqtt import Link
+from metering.delivery.receiver import Receiver
+from metering.errors import TransientError
+from metering.topic import GatewayTopic
+from metering.wire import State, decode_state
+
+log = structlog.get_logger()
+
+_ERRAND_S = 30.0
+
+
+class ErrandLate(TransientError):
+    """The pipeline is busy, or waits for a store that is away."""
+
+
+class Office(Struct, frozen=True, kw_only=True):
+    """What the desk looks at."""
+
+    fleet: Fleet
+    store: ReadingStore
+    state: SmallState
+    receiver: Receiver
+    answers: Answers
+    alerts: AlertBook
+    patience: Patience
+    metrics: Metrics
+    inbox: Inbox
+    link: Link
+
+
+class RunningDesk:
+    """The `Desk` of a collector."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._errands: list[Callable[[], None]] = []
+
+    def run_errands(self) -> None:
+        """On the pipeline's thread, between two groups."""
+        while self._errands:
+            self._errands.pop(0)()
+
+    def status(self) -> Status:
+        office = self._office
+        office.metrics.inbox.set(len(office.inbox))
+        return Status(
+            store=office.answers.store,
+            generation=office.answers.generation,
+            link="up" if office.link.is_up else "down",
+            down=dict(office.patience.down),
+            inbox=len(office.inbox),
+            firing=len(office.alerts.firing),
+            counts=office.metrics.counts(),
+        )
+
+    def gateways(self) -> list[GatewayView]:
+        return [self._view(record) for record in self._office.state.gateways()]
+
+    def _view(self, record: GatewayRecord) -> GatewayView:
+        state = decode_state(record.state) if record.state else None
+        ledgers = self._office.receiver.ledgers(record.gateway).values()
+        return GatewayView(
+            gateway=record.gateway,
+            district=record.district,
+            link=record.link,
+            state_ms=record.state_ms,
+            backlog=state.spool.backlog if state else 0,
+            missing=sum(len(ledger.missing()) for ledger in ledgers),
+            lost=sum(len(ledger.lost) for ledger in ledgers),
+            fleet_matches=self._matches(record.gateway, state),
+            state=msgspec.json.decode(record.state) if record.state else None,
+        )
+
+    def _matches(self, gateway: str, state: State | None) -> bool:
+        known = self._office.fleet.gateways.get(gateway)
+        return state is not None and known is not None and state.fleet == known.digest
+
+    def resend(self, since_ms: int) -> ResendAnswer:
+        done = threading.Event()
+        answers: list[ResendAnswer] = []
+
+        def errand() -> None:
+            answers.append(self._rewind(since_ms))
+            done.set()
+
+        self._errands.append(errand)
+        self._office.inbox.nudge()
+        if not done.wait(_ERRAND_S):
+            raise ErrandLate(f"not begun within {_ERRAND_S:.0f} s; it is done as soon as it can be")
+        return answers[0]
+
+    def _rewind(self, since_ms: int) -> ResendAnswer:
+        office = self._office
+        generation = office.answers.generation + 1
+        changed = office.state.rewind(since_ms, generation)
+        office.store.declare(StoreIdentity(id=office.answers.store, generation=generation))
+        wanted = 0
+        for (gateway, epoch), ledger in changed.items():
+            before = office.receiver.ledger(gateway, epoch)
+            wanted += len(before.stored) - len(ledger.stored)
+            office.receiver.keep(gateway, {epoch: ledger})
+        office.answers.generation = generation
+        records = office.state.gateways()
+        office.answers.publish(GatewayTopic(r.district, r.gateway) for r in records)
+        log.warning("collector.resend", since_ms=since_ms, generation=generation, batches=wanted)
+        return ResendAnswer(generation=generation, batches=wanted)

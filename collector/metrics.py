@@ -1,0 +1,54 @@
+"""Metrics: what the collector counts, for Prometheus and for the status.
+
+Names follow Prometheus's conventions; reasons are the enums' words.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+_PREFIX = "nenghao_collector"
+
+
+class Metrics:
+    """One process's counts, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.stored = self._counter("stored_values", "Values that became durable in the store")
+        self.duplicates = self._counter("duplicate_values", "Values that were stored already")
+        self.repeated = self._counter("repeated_batches", "Deliveries skipped, stored to the byte")
+        self.forks = self._counter("forks", "Batches whose sequence was stored with other bytes")
+        self.commits = self._counter("commits", "Commits published")
+        self.lost_batches = self._counter("lost_batches", "Batches that gateways dropped unstored")
+        self.unreadable_states = self._counter("unreadable_states", "States that made no sense")
+        self._rejected = self._counter("rejected_values", "Values a gate rejected", "reason")
+        self._quarantined = self._counter("quarantined", "Deliveries set aside", "reason")
+        self._alerts = self._counter("alert_transitions", "Alert transitions", "state")
+        self.inbox = Gauge(
+            f"{_PREFIX}_inbox_deliveries", "Deliveries waiting", registry=self.registry
+        )
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", help_text, labels, registry=self.registry)
+
+    def rejected(self, reason: str) -> None:
+        self._rejected.labels(reason).inc()
+
+    def quarantined(self, reason: str) -> None:
+        self._quarantined.labels(reason).inc()
+
+    def alerted(self, state: str) -> None:
+        self._alerts.labels(state).inc()
+
+    def counts(self) -> dict[str, float]:
+        """Every count by its name (and label), without the prefix; for the status and the demo."""
+        return {
+            _name(sample.name, sample.labels): sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if not sample.name.endswith("_created")
+        }
+
+
+def _name(name: str, labels: dict[str, str]) -> str:
+    short = name.removeprefix(f"{_PREFIX}_").removesuffix("_total")
+    return "/".join((short, *labels.values()))

@@ -1,0 +1,351 @@
+"""Pipeline: deliveries -> judged, stored, recorded, acknowledged, committed. HOT PATH.
+
+The order is the promise: store, then committed ranges in SQL, then PUBACK, then commit. Whatever
+dies in between, the delivery comes again and changes nothing the second time.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import TypeVar
+
+import structlog
+from msgspec import Struct, structs
+
+from collector.alert import AlertBook
+from collector.answer import Answers
+from collector.inbox import Inbox
+from collector.metrics import Metrics
+from collector.patience import Outcome, Patience
+from collector.receive import Decompress, Opened, Poison, PoisonReason, open_batch
+from collector.small_state import (
+    AlertEntry,
+    GatewayRecord,
+    Quarantined,
+    Record,
+    SmallState,
+    StoredBatch,
+)
+from collector.store import ReadingStore, Refusal, Row, StoreRefused
+from collector.validate import Gate, Verdict
+from link.mqtt import Delivery
+from metering.batch import BatchKey
+from metering.clock import Clock
+from metering.delivery.receiver import EpochLedger, Fate, Receiver
+from metering.reading import Reading
+from metering.topic import GatewayTopic, Leaf, TopicInvalid
+from metering.wire import JSON_TYPE, State, WireInvalid, decode_state, digest_of, encode
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+Keyed = tuple[str, BatchKey]
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What the pipeline works with; `app` wires it."""
+
+    gate: Gate
+    store: ReadingStore
+    state: SmallState
+    receiver: Receiver
+    alerts: AlertBook
+    answers: Answers
+    clock: Clock
+    metrics: Metrics
+    decompress: Decompress
+    patience: Patience
+
+
+class _Poisoned(Struct, frozen=True):
+    poison: Poison
+    delivery: Delivery
+
+
+class _Sorted(Struct, kw_only=True):
+    """A group of deliveries, parted by what becomes of them."""
+
+    fresh: list[Opened]
+    poisoned: list[_Poisoned]
+    spoken: list[tuple[GatewayTopic, Leaf, Delivery]]
+    topics: dict[str, GatewayTopic]
+    forked: bool = False
+
+
+class Pipeline:
+    """One thread runs it; the receiver, the alerts and the store's writes are its alone."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._links: dict[str, GatewayRecord] = {
+            record.gateway: record for record in parts.state.gateways()
+        }
+
+    def run(self, inbox: Inbox, acknowledge: Callable[[Delivery], None]) -> None:
+        """Work until the inbox closes."""
+        while not inbox.closed:
+            group = inbox.group()
+            if group:
+                self.ingest(group, acknowledge)
+
+    def ingest(self, group: Sequence[Delivery], acknowledge: Callable[[Delivery], None]) -> None:
+        """Take one group all the way; when the collector stops in between, nothing is lost."""
+        work = self._sort(group)
+        verdict = self._judge(work.fresh)
+        if not (refused := self._patiently("store", lambda: self._write(work, verdict))).done:
+            return
+        record = self._settle(work, verdict, refused.value or [])
+        if not self._patiently("record", lambda: self._parts.state.record(record)).done:
+            return
+        for delivery in group:
+            acknowledge(delivery)
+        self._parts.answers.publish(work.topics.values())
+
+    def _patiently(self, what: str, act: Callable[[], T]) -> Outcome[T]:
+        return self._parts.patience.until_done(what, act)
+
+    # ---- sort
+
+    def _sort(self, group: Iterable[Delivery]) -> _Sorted:
+        work = _Sorted(fresh=[], poisoned=[], spoken=[], topics={})
+        batches: list[tuple[Opened | Poison, Delivery]] = []
+        for delivery in group:
+            try:
+                topic, leaf = GatewayTopic.parse(delivery.topic)
+            except TopicInvalid as error:
+                log.warning("topic.foreign", topic=delivery.topic, error=str(error))
+                continue
+            work.topics[topic.gateway] = topic
+            if leaf is Leaf.BATCH:
+                batches.append((self._open(topic, delivery), delivery))
+            else:
+                work.spoken.append((topic, leaf, delivery))
+        self._part(batches, work)
+        return work
+
+    def _open(self, topic: GatewayTopic, delivery: Delivery) -> Opened | Poison:
+        return open_batch(
+            topic,
+            delivery.payload,
+            delivery.content_type,
+            delivery.properties,
+            self._parts.decompress,
+        )
+
+    def _part(self, batches: list[tuple[Opened | Poison, Delivery]], work: _Sorted) -> None:
+        """Rule 2: skip what is stored to the byte; store, and name, what only claims to be."""
+        metrics = self._parts.metrics
+        known = self._known(batch for batch, _ in batches)
+        for batch, delivery in batches:
+            if batch.key is None:
+                work.poisoned.append(_Poisoned(batch, delivery))  # only poison has no key
+                continue
+            self._parts.receiver.heard(batch.gateway, batch.key)
+            digests = known.setdefault((batch.gateway, batch.key), set())
+            fate = Receiver.fate(batch.digest, digests)
+            if fate is Fate.SKIP:
+                metrics.repeated.inc()
+                continue
+            if fate is Fate.FORK:
+                work.forked = True
+                metrics.forks.inc()
+                log.error("gateway.forked", gateway=batch.gateway, sequence=batch.key.sequence)
+            digests.add(batch.digest)
+            if isinstance(batch, Poison):
+                work.poisoned.append(_Poisoned(batch, delivery))
+            else:
+                work.fresh.append(batch)
+
+    def _known(self, batches: Iterable[Opened | Poison]) -> dict[Keyed, set[str]]:
+        """Digests of what may be a repeat; a sequence not in the ledger is surely new."""
+        receiver = self._parts.receiver
+        maybe = [
+            (batch.gateway, batch.key)
+            for batch in batches
+            if batch.key is not None
+            and batch.key.sequence in receiver.ledger(batch.gateway, batch.key.epoch).stored
+        ]
+        return self._parts.state.digests(maybe) if maybe else {}
+
+    # ---- judge and store
+
+    def _judge(self, fresh: Iterable[Opened]) -> Verdict:
+        batches = (opened.batch for opened in fresh)
+        return self._parts.gate.judge(batches, now_ms=self._parts.clock.now_ms())
+
+    def _write(self, work: _Sorted, verdict: Verdict) -> list[Refusal]:
+        """What the store will never take, after everything else is stored."""
+        if not work.fresh:
+            return []
+        try:
+            return self._store(work, verdict)
+        except StoreRefused as error:
+            if len(work.fresh) == 1:
+                log.error("store.refused", gateway=work.fresh[0].gateway, error=str(error))
+                return [Refusal(row=row, message=str(error)) for row in verdict.rows]
+        # One batch that the store will never take must not hold up the others.
+        singles = [
+            _Sorted(fresh=[opened], poisoned=[], spoken=[], topics={}, forked=work.forked)
+            for opened in work.fresh
+        ]
+        refused = (self._write(single, self._judge(single.fresh)) for single in singles)
+        return list(chain.from_iterable(refused))
+
+    def _store(self, work: _Sorted, verdict: Verdict) -> list[Refusal]:
+        outcome = self._parts.store.write(verdict.rows, verdict.rejections, overlapping=work.forked)
+        metrics = self._parts.metrics
+        metrics.stored.inc(outcome.stored_values)
+        metrics.duplicates.inc(outcome.duplicate_values)
+        for rejection in (*verdict.rejections, *outcome.conflicts):
+            metrics.rejected(rejection.reason)
+        return list(outcome.refused)
+
+    # ---- record
+
+    def _settle(self, work: _Sorted, verdict: Verdict, refused: list[Refusal]) -> Record:
+        """Everything this group changes in the small state, for one transaction."""
+        now_ms = self._parts.clock.now_ms()
+        ledgers = self._record_batches(work)
+        for topic, leaf, delivery in work.spoken:
+            ledgers |= self._hear(topic, leaf, delivery, now_ms)
+        quarantined = [_quarantined(p.poison, p.delivery, now_ms) for p in work.poisoned]
+        quarantined += [_refused(refusal, now_ms) for refusal in refused]
+        for entry in quarantined:
+            self._parts.metrics.quarantined(entry.reason)
+            log.warning("quarantine", gateway=entry.gateway, reason=entry.reason)
+        return Record(
+            batches=[_stored(opened, now_ms) for opened in work.fresh]
+            + [_set_aside(p.poison, now_ms) for p in work.poisoned if p.poison.key],
+            ledgers=[(gateway, epoch, led) for (gateway, epoch), led in ledgers.items()],
+            quarantined=quarantined,
+            gateways=[self._links[topic.gateway] for topic, _, _ in work.spoken],
+            alerts=self._observe(verdict.rows, now_ms),
+        )
+
+    def _record_batches(self, work: _Sorted) -> dict[tuple[str, str], EpochLedger]:
+        """The ledgers with the group in them. Nothing is said before they are in SQL."""
+        keys: dict[str, list[BatchKey]] = {}
+        named = [(opened.gateway, opened.key) for opened in work.fresh]
+        named += [(p.poison.gateway, p.poison.key) for p in work.poisoned if p.poison.key]
+        for gateway, key in named:
+            keys.setdefault(gateway, []).append(key)
+        receiver = self._parts.receiver
+        changed: dict[tuple[str, str], EpochLedger] = {}
+        for gateway, sequences in keys.items():
+            ledgers = receiver.recorded(gateway, sequences)
+            receiver.keep(gateway, ledgers)
+            changed |= {(gateway, epoch): ledger for epoch, ledger in ledgers.items()}
+        return changed
+
+    def _hear(
+        self, topic: GatewayTopic, leaf: Leaf, delivery: Delivery, now_ms: int
+    ) -> dict[tuple[str, str], EpochLedger]:
+        """A gateway spoke of itself: its link, or its state and with it what it holds."""
+        known = self._links.get(topic.gateway) or _unheard(topic)
+        if leaf is Leaf.LINK:
+            link = delivery.payload.decode("utf-8", "replace")[:16]
+            self._links[topic.gateway] = _with_link(known, link, now_ms)
+            return {}
+        self._links[topic.gateway] = known
+        try:
+            state = decode_state(delivery.payload)
+        except WireInvalid as error:
+            self._parts.metrics.unreadable_states.inc()
+            log.warning("state.unreadable", gateway=topic.gateway, error=str(error))
+            return {}
+        self._links[topic.gateway] = _with_state(known, state, now_ms)
+        receiver = self._parts.receiver
+        changed = receiver.stated(topic.gateway, state.epochs, retained=delivery.retained)
+        self._tell_lost(topic.gateway, changed)
+        receiver.keep(topic.gateway, changed)
+        return {(topic.gateway, epoch): ledger for epoch, ledger in changed.items()}
+
+    def _tell_lost(self, gateway: str, changed: dict[str, EpochLedger]) -> None:
+        """Rule 4: a gap that nobody can fill is counted and said aloud."""
+        for epoch, ledger in changed.items():
+            lost = ledger.lost - self._parts.receiver.ledger(gateway, epoch).lost
+            if lost:
+                self._parts.metrics.lost_batches.inc(len(lost))
+                log.error("gateway.lost", gateway=gateway, epoch=epoch, batches=len(lost))
+
+    def _observe(self, rows: list[Row], now_ms: int) -> list[AlertEntry]:
+        entries = self._parts.alerts.observe(rows, now_ms=now_ms)
+        for entry in entries:
+            self._parts.metrics.alerted(entry.state)
+            log.warning(
+                "alert",
+                state=entry.state,
+                rule=entry.rule,
+                meter=entry.meter,
+                value=entry.value,
+                bound=entry.bound,
+            )
+        return entries
+
+
+def _stored(opened: Opened, now_ms: int) -> StoredBatch:
+    return StoredBatch(
+        gateway=opened.gateway,
+        key=opened.key,
+        digest=opened.digest,
+        received_ms=now_ms,
+        readings=len(opened.batch.readings),
+    )
+
+
+def _set_aside(poison: Poison, now_ms: int) -> StoredBatch:
+    assert poison.key is not None
+    return StoredBatch(
+        gateway=poison.gateway,
+        key=poison.key,
+        digest=poison.digest,
+        received_ms=now_ms,
+        readings=0,
+    )
+
+
+def _quarantined(poison: Poison, delivery: Delivery, now_ms: int) -> Quarantined:
+    return Quarantined(
+        gateway=poison.gateway,
+        key=poison.key,
+        digest=poison.digest,
+        reason=poison.reason,
+        message=poison.message,
+        received_ms=now_ms,
+        content_type=delivery.content_type or JSON_TYPE,
+        payload=delivery.payload,
+    )
+
+
+def _refused(refusal: Refusal, now_ms: int) -> Quarantined:
+    """A reading that the store will never take: kept as JSON, with what the store said."""
+    row = refusal.row
+    body = encode(Reading(meter=row.meter, at_ms=row.at_ms, values=row.values, fault=row.fault))
+    return Quarantined(
+        gateway=row.tags.gateway,
+        key=None,
+        digest=digest_of(body),
+        reason=PoisonReason.STORE_REFUSED,
+        message=refusal.message,
+        received_ms=now_ms,
+        content_type=JSON_TYPE,
+        payload=body,
+    )
+
+
+def _unheard(topic: GatewayTopic) -> GatewayRecord:
+    return GatewayRecord(
+        gateway=topic.gateway,
+        district=topic.district,
+        state=b"",
+        state_ms=0,
+        link="unknown",
+        link_ms=0,
+    )
+
+
+def _with_link(known: GatewayRecord, link: str, now_ms: int) -> GatewayRecord:
+    return structs.replace(known, link=link, link_ms=now_ms)
+
+
+def _with_state(known: GatewayRecord, state: State, now_ms: int) -> GatewayRecord:
+    return structs.replace(known, state=encode(state), state_ms=now_ms)

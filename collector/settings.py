@@ -1,0 +1,94 @@
+"""Settings: the collector's own file, checked before anything starts."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from documents.load import load
+from documents.secret import Secret
+from documents.settings import BrokerSettings, ReplaySettings
+from documents.strict import Strict
+
+
+class DuckDbSettings(Strict):
+    """The embedded store: one file, one process."""
+
+    kind: Literal["duckdb"]
+    path: Path
+    threads: Annotated[int, Field(ge=1)] = 1
+    memory_limit: str = "1GB"
+
+
+class InfluxSettings(Secret):
+    """An InfluxDB server; the token stands in `password_file` or `password_env`.
+
+    Attributes:
+        bucket: must exist.
+        gzip: compress requests; costs processor time, saves the network.
+    """
+
+    kind: Literal["influxdb"]
+    url: str
+    org: str
+    bucket: str
+    gzip: bool = False
+    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+
+class GroupSettings(Strict):
+    """How many deliveries one transaction takes: whichever of the two comes first."""
+
+    every_ms: Annotated[int, Field(ge=1, le=1000)] = 200
+    at_most: Annotated[int, Field(ge=1, le=200)] = 20
+
+
+class ApiSettings(Strict):
+    """The local HTTP API; loopback unless somebody means otherwise. Port 0: a free one."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8090
+
+
+class RuleSettings(Strict):
+    """One threshold on a quantity, with hysteresis."""
+
+    id: str
+    quantity: str
+    fires_above: float
+    resolves_below: float
+    meters: tuple[str, ...] | None = None
+
+
+class CollectorSettings(Strict):
+    """One collector process.
+
+    Attributes:
+        config: the folder with `fleet/` and `meters/`.
+        folder: where the small state and the lock live.
+        state_url: SQLAlchemy URL of the small state; left out, SQLite in `folder`.
+        shares: which gateways are this collector's: `120101/+` or `120101/gw-e001`; left out, all
+            of the fleet's districts.
+        keep_batches_days: how long a delivered batch is told from another by its digest.
+    """
+
+    config: Path
+    folder: Path
+    broker: BrokerSettings
+    store: Annotated[DuckDbSettings | InfluxSettings, Field(discriminator="kind")]
+    state_url: str | None = None
+    shares: tuple[str, ...] | None = None
+    group: GroupSettings = GroupSettings()
+    api: ApiSettings = ApiSettings()
+    rules: tuple[RuleSettings, ...] = ()
+    clock: ReplaySettings | None = None
+    keep_batches_days: Annotated[int, Field(ge=1)] = 90
+
+
+def load_settings(path: Path) -> CollectorSettings:
+    """Read a collector's file.
+
+    Raises:
+        DocumentInvalid: every mistake in it, with file, line and key.
+    """
+    return load(path, CollectorSettings)

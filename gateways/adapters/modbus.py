@@ -1,0 +1,277 @@
+"""Modbus: a bus URL -> a Bus that speaks Modbus TCP through pymodbus.
+
+pymodbus connects, frames and sends. What this module does itself, because a meter's value must
+never land under another one:
+
+* Every answer is judged as bytes before pymodbus sees it: transaction, unit, function and length
+  must be those of the one request in flight. (pymodbus 3.16 skips a foreign unit or transaction
+  silently, accepts transaction 0, does not compare function codes, and turns a short answer into
+  a closed connection with a traceback.)
+* A fallen connection ends the request at once. (pymodbus waits for the timeout.)
+* After a timeout the connection is aborted and opened anew, so a late answer has nowhere to arrive.
+* No retries and no reconnecting in the background: the next read opens the bus, with a growing
+  pause between attempts, in which reads fail at once. So a dead bus costs its meters nothing.
+"""
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import structlog
+from pymodbus.client import AsyncModbusTcpClient  # noqa: TID251 - this is its one adapter
+from pymodbus.exceptions import ModbusException  # noqa: TID251 - this is its one adapter
+
+from gateways.bus_url import BusUrl, Transport, parse_bus_url
+from gateways.model import Table
+from gateways.poll import (
+    AnswerForeign,
+    AnswerShort,
+    Bus,
+    BusDisconnected,
+    MeterRefused,
+    MeterSilent,
+)
+from metering.clock import Clock
+from metering.errors import PermanentError
+
+log = structlog.get_logger()
+# What pymodbus would log at each lost answer is an error of ours, told once by who counts them.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+_FIRST_PAUSE_MS = 250
+_LONGEST_PAUSE_MS = 5_000
+_HEADER = struct.Struct(">HHHBB")  # transaction, protocol, length, unit, function
+_LENGTH_END = 6  # bytes before what the header's length counts
+_BUFFER = 4096  # pymodbus keeps 264 bytes, which two long answers in one segment overflow
+_ERROR_BIT = 0x80
+_TARGET_SILENT = 0x0B  # a TCP gateway says that the meter behind it did not answer
+_FUNCTIONS = {Table.HOLDING: 3, Table.INPUT: 4}
+
+
+class TransportMissing(PermanentError):
+    """This version cannot speak to that bus."""
+
+
+def open_bus(url: str, clock: Clock) -> Bus:
+    """A bus for `url`; nothing is connected before the first read.
+
+    Raises:
+        BusUrlInvalid: the URL cannot be used.
+        TransportMissing: it is for a transport that this version does not speak.
+    """
+    parsed = parse_bus_url(url)
+    if parsed.transport is not Transport.TCP:
+        raise TransportMissing(f"{url}: only tcp:// buses are read by this version")
+    return TcpBus(parsed, clock)
+
+
+class TcpBus:
+    """One Modbus TCP connection, used by one request at a time."""
+
+    def __init__(self, url: BusUrl, clock: Clock) -> None:
+        self._url = url
+        self._timeout_s = url.timeout_ms / 1000
+        self._clock = clock
+        self._client: AsyncModbusTcpClient | None = None
+        self._inspector = _Inspector(self._fail)
+        self._turn = asyncio.Lock()
+        self._pause_ms = 0
+        self._closed_until_ms = 0
+
+    async def read(self, unit: int, table: Table, address: int, count: int) -> Sequence[int]:
+        """See `Bus.read`."""
+        async with self._turn:
+            fresh = await self._open()
+            try:
+                return await self._ask(unit, table, address, count)
+            except BusDisconnected:
+                # A gateway may have closed an idle connection; what was sent into it was not
+                # answered and cannot be, so it may be asked again on a new one.
+                if fresh:
+                    raise
+            await self._open()
+            return await self._ask(unit, table, address, count)
+
+    async def close(self) -> None:
+        """See `Bus.close`."""
+        self._drop()
+
+    async def _open(self) -> bool:
+        """Connect if need be; says whether it was."""
+        if self._client is not None and self._client.connected:
+            return False
+        self._drop()
+        place = f"{self._url.host}:{self._url.port}"
+        if self._clock.monotonic_ms() < self._closed_until_ms:
+            raise BusDisconnected(f"{place} is not connected, next attempt is due later")
+        client = AsyncModbusTcpClient(
+            self._url.host,
+            port=self._url.port,
+            timeout=2 * self._timeout_s,  # ours is always the first to end
+            retries=0,
+            reconnect_delay=0,
+            trace_packet=self._inspector.packet,
+            trace_connect=self._inspector.connection,
+        )
+        client.ctx.max_buffer_size = _BUFFER
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                connected = await client.connect()
+        except TimeoutError:
+            connected = False
+        if not connected:
+            client.close()
+            self._not_opened(place)
+        self._opened(client, place)
+        return True
+
+    def _opened(self, client: AsyncModbusTcpClient, place: str) -> None:
+        self._client = client
+        if self._pause_ms:
+            log.info("bus.connected", bus=place)
+        self._pause_ms = self._closed_until_ms = 0
+
+    def _not_opened(self, place: str) -> NoReturn:
+        if not self._pause_ms:
+            log.warning("bus.unreachable", bus=place)
+        self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), _LONGEST_PAUSE_MS)
+        self._closed_until_ms = self._clock.monotonic_ms() + self._pause_ms
+        raise BusDisconnected(f"{place} cannot be connected")
+
+    async def _ask(self, unit: int, table: Table, address: int, count: int) -> Sequence[int]:
+        client = self._client
+        if client is None:
+            raise BusDisconnected(f"{self._url.host}:{self._url.port} is not connected")
+        asked = f"unit {unit}, {count} {table} registers from {address}"
+        read = (
+            client.read_holding_registers if table is Table.HOLDING else client.read_input_registers
+        )
+        self._inspector.expect(_FUNCTIONS[table], count, asked)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await read(address, count=count, device_id=unit)
+        except MeterRefused:
+            raise
+        except (AnswerShort, AnswerForeign, BusDisconnected, MeterSilent) as error:
+            self._forget(error)
+            raise
+        except TimeoutError as error:
+            self._drop()
+            raise self._inspector.silence(asked) from error
+        except ModbusException as error:
+            self._drop()
+            raise BusDisconnected(f"asked {asked}, {error} came") from error
+        except asyncio.CancelledError:
+            # Its answer may still come, and nobody waits for it any more.
+            self._drop()
+            raise
+        finally:
+            self._inspector.rest()
+        return answer.registers
+
+    def _forget(self, error: Exception) -> None:
+        # Of a gateway that said "my meter is silent" the connection is as good as before.
+        if not isinstance(error, MeterSilent):
+            self._drop()
+
+    def _fail(self, error: Exception) -> None:
+        """End the request in flight with `error`."""
+        if self._client is not None:
+            future = self._client.ctx.response_future
+            if not future.done():
+                future.set_exception(error)
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        transport = client.ctx.transport
+        # Abort, not close: close waits for a half-open peer to take what is still to be sent.
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+        with suppress(ModbusException):
+            client.close()
+
+
+class _Inspector:
+    """Judges what arrives while a request is in flight, before pymodbus sees it."""
+
+    def __init__(self, fail: Callable[[Exception], None]) -> None:
+        self._fail = fail
+        self._asked: str | None = None
+        self._function = 0
+        self._count = 0
+        self._sent = b""
+        self._stranger = ""
+
+    def expect(self, function: int, count: int, asked: str) -> None:
+        self._function, self._count, self._asked = function, count, asked
+        self._sent, self._stranger = b"", ""
+
+    def rest(self) -> None:
+        self._asked = None
+
+    def silence(self, asked: str) -> MeterSilent | AnswerForeign:
+        """What a timeout was: nothing at all, or only answers to something else."""
+        if self._stranger:
+            return AnswerForeign(f"asked {asked}, only {self._stranger} came")
+        return MeterSilent(f"asked {asked}, nothing came")
+
+    def connection(self, connected: bool) -> None:  # noqa: FBT001 - pymodbus calls it so
+        if not connected and self._asked is not None:
+            self._fail(BusDisconnected(f"asked {self._asked}, the connection fell"))
+
+    def packet(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
+        """Pass on what is ours and right; swallow the rest, ending the request if it is wrong."""
+        if sending:
+            self._sent = data
+            return data
+        if self._asked is None:
+            return b""
+        return self._judge(self._skip_strangers(data))
+
+    def _skip_strangers(self, data: bytes) -> bytes:
+        """`data` without whole frames of other transactions at its beginning."""
+        while len(data) >= _HEADER.size and data[:2] != self._sent[:2]:
+            _, _, length, unit, function = _HEADER.unpack_from(data)
+            self._stranger = f"an answer of unit {unit}, function {function}, to an older request"
+            data = data[_LENGTH_END + length :]
+        return data
+
+    def _judge(self, data: bytes) -> bytes:
+        if len(data) <= _HEADER.size:
+            return b""  # not yet a whole answer: pymodbus keeps what came
+        _, protocol, length, unit, function = _HEADER.unpack_from(data)
+        if protocol or unit != self._sent[_LENGTH_END]:
+            return self._end(AnswerForeign, f"protocol {protocol}, unit {unit} came")
+        if len(data) < _LENGTH_END + length:
+            return b""
+        if function & _ERROR_BIT:
+            return self._refuse(function, data[_HEADER.size])
+        if function != self._function:
+            return self._end(AnswerForeign, f"function {function} came")
+        return self._measure(data[: _LENGTH_END + length])
+
+    def _measure(self, frame: bytes) -> bytes:
+        payload = frame[_HEADER.size + 1 :]
+        if len(payload) == frame[_HEADER.size] == 2 * self._count:
+            return frame
+        short = len(payload) < 2 * self._count or frame[_HEADER.size] < 2 * self._count
+        came = f"{len(payload)} bytes came, {frame[_HEADER.size]} were announced"
+        return self._end(AnswerShort if short else AnswerForeign, came)
+
+    def _refuse(self, function: int, code: int) -> bytes:
+        # Some meters leave the function out of the exception's function byte.
+        if function & ~_ERROR_BIT not in (0, self._function):
+            return self._end(AnswerForeign, f"an exception to function {function} came")
+        if code == _TARGET_SILENT:
+            return self._end(MeterSilent, "the gateway got no answer from it")
+        self._fail(MeterRefused(f"asked {self._asked}, exception {code} came", code))
+        return b""
+
+    def _end(self, error: type[AnswerForeign | AnswerShort | MeterSilent], came: str) -> bytes:
+        self._fail(error(f"asked {self._asked}, {came}"))
+        return b""
