@@ -32,6 +32,8 @@ class Status(BaseModel):
     down: dict[str, str]
     inbox: int
     firing: int
+    latency_p50_ms: float
+    latency_p99_ms: float
     counts: dict[str, float]
 
 

@@ -182,11 +182,10 @@ class Collector:
     # ---- the link's listener, on paho's thread
 
     def up(self) -> None:
-        log.info("collector.linked")
+        """Subscribed; the gateways' retained states come by themselves and are answered."""
 
-    def down(self, reason: str) -> None:
+    def down(self, _reason: str) -> None:
         self._inbox.forget()
-        log.warning("collector.unlinked", reason=reason)
 
     def delivered(self, delivery: Delivery) -> None:
         self._inbox.put(delivery)

@@ -64,6 +64,7 @@ class RunningDesk:
     def status(self) -> Status:
         office = self._office
         office.metrics.inbox.set(len(office.inbox))
+        p50_ms, p99_ms = office.metrics.latency.quantiles_ms(0.5, 0.99)
         return Status(
             store=office.answers.store,
             generation=office.answers.generation,
@@ -71,6 +72,8 @@ class RunningDesk:
             down=dict(office.patience.down),
             inbox=len(office.inbox),
             firing=len(office.alerts.firing),
+            latency_p50_ms=p50_ms,
+            latency_p99_ms=p99_ms,
             counts=office.metrics.counts(),
         )
 

@@ -3,9 +3,12 @@
 Names follow Prometheus's conventions; reasons are the enums' words.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from collections import deque
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _PREFIX = "nenghao_collector"
+_NEWEST = 50_000
 
 
 class Metrics:
@@ -23,6 +26,7 @@ class Metrics:
         self._rejected = self._counter("rejected_values", "Values a gate rejected", "reason")
         self._quarantined = self._counter("quarantined", "Deliveries set aside", "reason")
         self._alerts = self._counter("alert_transitions", "Alert transitions", "state")
+        self.latency = Latency(self.registry)
         self.inbox = Gauge(
             f"{_PREFIX}_inbox_deliveries", "Deliveries waiting", registry=self.registry
         )
@@ -47,6 +51,31 @@ class Metrics:
             for sample in metric.samples
             if not sample.name.endswith("_created")
         }
+
+
+class Latency:
+    """From the meter's answer to the durable store, in real seconds; exact for the newest."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._newest: deque[float] = deque(maxlen=_NEWEST)
+        self._histogram = Histogram(
+            f"{_PREFIX}_latency_seconds",
+            "From the meter's answer to the durable store",
+            buckets=(0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 900, 86_400),
+            registry=registry,
+        )
+
+    def observe(self, seconds: float) -> None:
+        self._newest.append(seconds)
+        self._histogram.observe(seconds)
+
+    def quantiles_ms(self, *shares: float) -> tuple[float, ...]:
+        """Of the newest readings; 0 where nothing was observed."""
+        ordered = sorted(self._newest)
+        if not ordered:
+            return tuple(0.0 for _ in shares)
+        last = len(ordered) - 1
+        return tuple(round(ordered[round(share * last)] * 1000, 1) for share in shares)
 
 
 def _name(name: str, labels: dict[str, str]) -> str:

@@ -197,6 +197,12 @@ class Pipeline:
         metrics.duplicates.inc(outcome.duplicate_values)
         for rejection in (*verdict.rejections, *outcome.conflicts):
             metrics.rejected(rejection.reason)
+        clock = self._parts.clock
+        now_ms = clock.now_ms()
+        # One reading of a batch stands for all: they were sealed within a second of each other.
+        for opened in work.fresh:
+            first = opened.batch.readings[:1]
+            metrics.latency.observe(clock.real_s(now_ms - first[0].at_ms) if first else 0.0)
         return list(outcome.refused)
 
     # ---- record

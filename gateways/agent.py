@@ -6,6 +6,7 @@ anything is sent; while nobody vouches for the clock, readings wait unsealed ins
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -69,25 +70,40 @@ class Agent:
         self._time = timekeeper
         self._boot = boot
         self._sealing_unsealed = asyncio.Lock()
-        self.polled = 0
-        self.forgotten = 0
         self.health: dict[str, MeterHealth] = {}
 
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for bus in self._buses:
-                tasks.create_task(self._poll(bus), name=f"poll {bus.url}")
-                tasks.create_task(self._flush(bus), name=f"flush {bus.url}")
-            tasks.create_task(self._publisher.send(), name="send")
-            tasks.create_task(self._publisher.state(), name="state")
-            tasks.create_task(self._publisher.mark(), name="mark")
-            tasks.create_task(self._publisher.prune(), name="prune")
+    async def run(self, stopping: asyncio.Event, drain_s: float) -> None:
+        """Poll until `stopping`; then send what is left, for `drain_s` at most.
 
-    async def _poll(self, polled: PolledBus) -> None:
+        What is not committed by then stays in the spool for the next start.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            polls = [
+                tasks.create_task(self._poll(bus, stopping), name=f"poll {bus.url}")
+                for bus in self._buses
+            ]
+            rest = [tasks.create_task(self._flush(b), name=f"flush {b.url}") for b in self._buses]
+            rest += [
+                tasks.create_task(self._publisher.send(), name="send"),
+                tasks.create_task(self._publisher.state(), name="state"),
+                tasks.create_task(self._publisher.mark(), name="mark"),
+                tasks.create_task(self._publisher.prune(), name="prune"),
+            ]
+            await stopping.wait()
+            _done, late = await asyncio.wait(polls, timeout=drain_s)
+            for poll in late:
+                poll.cancel()
+            for bus in self._buses:
+                await self._keep(bus)
+            left = await self._publisher.drain(drain_s)
+            log.info("agent.drained", left=left)
+            for task in rest:
+                task.cancel()
+
+    async def _poll(self, polled: PolledBus, stopping: asyncio.Event) -> None:
         patience = Patience(cycle_ms=polled.cycle_ms)
         start_ms = next_start(self._time.now_ms(), polled.cycle_ms, polled.offset_ms)
-        while True:
-            await self._sleep_until(start_ms)
+        while not await self._is_over(stopping, start_ms):
             result = await poll_cycle(
                 polled.bus, polled.meters, self._time, patience, polled.fresh.append
             )
@@ -98,10 +114,17 @@ class Agent:
                 log.warning("bus.overrun", bus=polled.url, missed=start.missed)
             start_ms = start.at_ms
 
-    async def _sleep_until(self, start_ms: int) -> None:
-        """In pieces: a clock that steps must not leave a bus asleep for a day."""
-        while (ahead_ms := start_ms - self._time.now_ms()) > 0:  # noqa: ASYNC110 - time itself is awaited
-            await asyncio.sleep(min(self._time.real_s(ahead_ms), _FLUSH_S))
+    async def _is_over(self, stopping: asyncio.Event, start_ms: int) -> bool:
+        """Wait for the next start, or for the end.
+
+        In pieces: a clock that steps must not leave a bus asleep for a day.
+        """
+        while (ahead_ms := start_ms - self._time.now_ms()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(self._time.real_s(ahead_ms), _FLUSH_S)):
+                    await stopping.wait()
+                    return True
+        return stopping.is_set()
 
     async def _flush(self, polled: PolledBus) -> None:
         """A batch is sealed 1 s after its first reading, on a bus whose cycle takes longer too."""
@@ -121,9 +144,9 @@ class Agent:
         except SpoolFull as error:
             log.error("spool.full", bus=polled.url, readings=len(readings), error=str(error))
             polled.fresh[:0] = readings[-_HELD_IN_MEMORY:]
-            self.forgotten += max(0, len(readings) - _HELD_IN_MEMORY)
+            self._publisher.forgotten += max(0, len(readings) - _HELD_IN_MEMORY)
             return
-        self.polled += len(readings)
+        self._publisher.polled += len(readings)
 
     async def _keep_readings(self, readings: tuple[Reading, ...]) -> None:
         clock = self._time.state

@@ -71,11 +71,12 @@ def load_cut(path: Path) -> Cut:
 
 
 class Gateway:
-    """A gateway's parts, wired; `run` lives until it is cancelled."""
+    """A gateway's parts, wired."""
 
     def __init__(self, settings: GatewaySettings, cut: Cut, broker: Broker) -> None:
         """Open the spool and prepare everything else; needs a running event loop."""
         self._topic = GatewayTopic(cut.district, cut.gateway)
+        self._drain_s = settings.drain_s
         self.timekeeper = Timekeeper(clock_of(settings.clock), _vouching(settings))
         spool = SqliteSpool(settings.spool.folder)
         spool.mint(ulid(self.timekeeper.now_ms(), secrets.token_bytes(RANDOM_BYTES)))
@@ -118,12 +119,12 @@ class Gateway:
     def _health(self) -> dict[str, MeterHealth]:
         return dict(self.agent.health)
 
-    async def run(self) -> None:
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Live until `stopping` is set and the drain is over."""
         self._link.start()
         try:
-            await self.agent.run()
+            await self.agent.run(stopping, self._drain_s)
         finally:
-            await self.publisher.mark_now()
             offline = Message(topic=self._topic.leaf(Leaf.LINK), payload=b"offline", retain=True)
             await asyncio.get_running_loop().run_in_executor(None, self._link.stop, offline)
             self._spool.close()
@@ -174,12 +175,10 @@ async def run_gateway(settings: GatewaySettings, folder: Path) -> None:
     cut = load_cut(folder / settings.fleet)
     broker = broker_of(settings.broker, client_id=cut.gateway, environ=os.environ, folder=folder)
     gateway = Gateway(settings, cut, broker)
-    running = asyncio.create_task(gateway.run(), name="gateway")
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, running.cancel)
+        loop.add_signal_handler(sign, stopping.set)
     log.info("gateway.started", gateway=cut.gateway, digest=cut.digest)
-    try:
-        await running
-    except asyncio.CancelledError:
-        log.info("gateway.stopped", gateway=cut.gateway)
+    await gateway.run(stopping)
+    log.info("gateway.stopped", gateway=cut.gateway)

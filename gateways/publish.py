@@ -30,6 +30,7 @@ _STATE_EVERY_S = 30.0
 _STATE_APART_S = 1.0
 _MARK_EVERY_S = 10.0
 _PRUNE_EVERY_S = 60.0
+_DRAIN_LOOK_S = 0.05
 
 
 class Retention(Struct, frozen=True, kw_only=True):
@@ -71,6 +72,8 @@ class Publisher:
         self._marked = 0
         self._mark_now = asyncio.Event()
         self.published = 0
+        self.polled = 0
+        self.forgotten = 0
         self.unsealed = 0
         self._sealing = asyncio.Lock()
 
@@ -278,6 +281,9 @@ class Publisher:
             ),
             stuck=tuple((key.epoch, key.sequence) for key in self._sender.stuck),
             forks=self._sender.forks,
+            polled=self.polled,
+            published=self.published,
+            forgotten=self.forgotten,
         )
 
     def _say(self, leaf: Leaf, payload: bytes) -> None:
@@ -285,6 +291,16 @@ class Publisher:
         assert self._link is not None
         with contextlib.suppress(LinkDown):
             self._link.publish(Message(topic=self._topic.leaf(leaf), payload=payload, retain=True))
+
+    async def drain(self, most_s: float) -> int:
+        """Wait until everything is committed, but not for ever; returns what is left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                while self._sender.backlog():  # noqa: ASYNC110 - commits change it, no event does
+                    await asyncio.sleep(_DRAIN_LOOK_S)
+        await self.mark_now()
+        self._say(Leaf.STATE, encode(await self._describe()))
+        return self._sender.backlog()
 
     async def mark(self) -> None:
         """Keep what commits said. Late by design: losing it costs a repeat, never a reading."""

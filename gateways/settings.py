@@ -26,6 +26,7 @@ class GatewaySettings(Strict):
         compress: send batches as zstd; about six times smaller, no longer readable by eye.
         trust_rtc: the box has a battery-backed clock that somebody sets.
         clock: a replayed time; left out, the machine's own.
+        drain_s: how long a stopping gateway waits for its last batches to be committed.
     """
 
     fleet: Path
@@ -34,6 +35,7 @@ class GatewaySettings(Strict):
     compress: bool = False
     trust_rtc: bool = False
     clock: ReplaySettings | None = None
+    drain_s: Annotated[float, Field(ge=0, le=60)] = 5.0
 
 
 def load_settings(path: Path) -> GatewaySettings:

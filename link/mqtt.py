@@ -252,7 +252,8 @@ class Link:
         self._evictions = self._evictions + 1 if lasted_ms < _EVICTION_MS else 0
         evicted = self._evictions >= 2  # noqa: PLR2004 - "twice", design section 5 rule 2
         client.reconnect_delay_set(*(_EVICTED_RETRY_S if evicted else _RETRY_S))
-        log.warning("link.down", broker=self._broker.url, reason=str(reason), evicted=evicted)
+        tell = log.warning if reason.is_failure else log.info
+        tell("link.down", broker=self._broker.url, reason=str(reason), evicted=evicted)
         self._listener.down(str(reason))
 
     def _delivered(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:

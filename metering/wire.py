@@ -88,6 +88,9 @@ class State(Struct, frozen=True, kw_only=True):
         epochs: each epoch of which anything is held, and the present one.
         stuck: batches set aside because sending them never succeeds.
         forks: how often another box was seen using this gateway's id or a copy of its spool.
+        polled: readings kept since the process started, faults included.
+        published: batches handed to the broker since then, repeats included.
+        forgotten: readings that a full disk and a full memory together could not keep.
     """
 
     v: int
@@ -101,6 +104,9 @@ class State(Struct, frozen=True, kw_only=True):
     spool: SpoolState
     stuck: tuple[tuple[str, int], ...] = ()
     forks: int = 0
+    polled: int = 0
+    published: int = 0
+    forgotten: int = 0
 
 
 class EpochCommit(Struct, frozen=True, kw_only=True):

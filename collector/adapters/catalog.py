@@ -6,8 +6,8 @@ Meters and tags are small numbers in the tables; here is what the numbers mean.
 import numpy as np
 from msgspec import Struct, field
 
-from collector.adapters.columns import Columns, Ints, Mask, months_of
-from collector.store import Row, Tags
+from collector.adapters.columns import Ints, months_of
+from collector.store import Tags
 
 NEVER = -1  # older than any instant
 
@@ -58,24 +58,3 @@ class Catalog(Struct, kw_only=True):
             return []
         first, last = months_of(np.array([start_ms, end_ms - 1], np.int64)).tolist()
         return sorted(month for month in self.months if first <= month <= last)
-
-
-class Part(Struct, frozen=True, kw_only=True):
-    """Rows of one month, on their way into its table; arrays of one length."""
-
-    month: int
-    rows: list[Row]
-    meters: Ints
-    tags: Ints
-    columns: Columns
-
-    def pick(self, chosen: Mask) -> "Part":
-        if chosen.all():  # the usual case costs nothing
-            return self
-        return Part(
-            month=self.month,
-            rows=[self.rows[index] for index in np.flatnonzero(chosen)],
-            meters=self.meters[chosen],
-            tags=self.tags[chosen],
-            columns=self.columns.pick(chosen),
-        )

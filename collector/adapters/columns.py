@@ -11,7 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.store import LAST_AT_MS, Row, Unfit
+from collector.overlay import Unfit
+from collector.store import (
+    LAST_AT_MS,
+    Row,
+)
 from metering.quantity import QUANTITIES
 
 Ints = NDArray[np.int64]
@@ -44,7 +48,7 @@ class Columns(NamedTuple):
         faults = None if self.faults is None else self.faults[chosen]
         values, names = self.values[:, chosen], self.names
         if self.sparse:
-            there = ~np.isnan(values).all(axis=1)
+            there = np.asarray(~np.isnan(values).all(axis=1))
             values = values[there]
             names = tuple(name for name, has in zip(names, there.tolist(), strict=True) if has)
         return Columns(self.at_ms[chosen], faults, names, values, self.sparse)

@@ -2,8 +2,8 @@
 
 **Shape.** One table a month (UTC month of `at_ms`) named `reading_YYYYMM`, one row a reading, a
 DOUBLE column per quantity, so that retention is DROP and a value costs about three bytes. A column
-appears in a month's table when its quantity first does: 62 columns of which 20 are used cost twice
-the processor time of 20 (0.24 against 0.11 CPU-s per million values, measured by bench_store).
+appears in a month's table when its quantity first does: the database's own share of a write is 0.24
+CPU-s per million values with 62 columns of which 20 are used, and 0.11 with those 20 alone.
 Meters and tags are small numbers here, explained by the tables `meter` and `tag`. A month's table
 has no key: identity is checked on the way in.
 
@@ -21,25 +21,23 @@ nothing behind.
 # comes from outside is a bound parameter or an array
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb  # noqa: TID251  this is the one adapter that speaks DuckDB
 import numpy as np
-from msgspec import Struct, convert, field, structs
-from numpy.typing import NDArray
+from msgspec import convert
 
-from collector.adapters.catalog import NEVER, Catalog, Part
+from collector.adapters.catalog import NEVER, Catalog
 from collector.adapters.columns import (
-    Columns,
-    Ints,
     columns_of,
-    has_repeats,
     months_of,
     spans_of,
 )
+from collector.adapters.tables import CREATE, REJECTION, TAGS, Tables, present
+from collector.overlay import Unfit, screen
 from collector.store import (
     Count,
     Refusal,
@@ -50,41 +48,12 @@ from collector.store import (
     StoreIdentity,
     StoreRefused,
     Tags,
-    Unfit,
     Window,
     WriteOutcome,
-    fold,
-    overlay,
-    screen,
-    storable,
 )
 from metering.reading import Reading
 
 _SCHEMA = 1
-_TAGS = Tags.__struct_fields__
-_REJECTION = Rejection.__struct_fields__
-
-_CREATE = f"""
-create table if not exists nenghao_schema (version integer);
-create table if not exists store_identity (id varchar, generation integer);
-create table if not exists meter (number integer, name varchar);
-create table if not exists tag (
-    number integer, meter_number integer, {", ".join(f"{name} varchar" for name in _TAGS)}
-);
-create table if not exists rejection (
-    meter varchar, at_ms bigint, quantity varchar, value double, raw varchar, reason varchar,
-    level varchar, gateway varchar
-);
-"""
-_MONTH = "(meter integer, at_ms bigint, tag integer, fault varchar)"
-
-
-class _Met(Struct, kw_only=True):
-    """What a call's rows met: counts and losers, gathered on the way."""
-
-    stored: int = 0
-    same: int = 0
-    conflicts: list[Rejection] = field(default_factory=list)
 
 
 class DuckDbReadingStore:
@@ -95,28 +64,30 @@ class DuckDbReadingStore:
         threads: of the database. One is the cheapest for writing (0.24 against 0.29 CPU-s per
             million values); reads run on the thread that asks anyway.
         memory: the most it may keep in memory, as DuckDB writes it.
+        log: how long its log may grow before it goes into the tables. DuckDB's own 16 MB cost a
+            fifth more per value; replaying 54 MB after a kill took a quarter of a second.
 
     Raises:
         StoreRefused: another process has it, it is no such file, or a later version made it.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1, memory: str = "1GB") -> None:
+    def __init__(
+        self, path: Path, *, threads: int = 1, memory: str = "1GB", log: str = "64MB"
+    ) -> None:
         self._path = path
-        self._writing = threading.Lock()
-        self._cursors = threading.Lock()
-        config: dict[str, str | bool | int | float | list[str]] = {
+        self._config: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads,
             "memory_limit": memory,
-            "checkpoint_threshold": "64MB",  # 16 MB, the default, costs a fifth more
+            "checkpoint_threshold": log,
             "autoinstall_known_extensions": False,  # nothing is fetched, ever
             "autoload_known_extensions": False,
         }
-        with _opening(path), ExitStack() as undo:
-            self._root = duckdb.connect(str(path), config=config)
-            undo.callback(self._root.close)  # a file that is refused is let go of
-            self._writer = undo.enter_context(self._root.cursor())
-            self._catalog = self._load()
-            undo.pop_all()
+        self._writing = threading.Lock()
+        self._cursors = threading.Lock()
+        self._failed = False
+        self._catalog = Catalog()
+        with _opening(path):
+            self._open()
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -137,8 +108,8 @@ class DuckDbReadingStore:
             saying, refused = screen(saying)
             columns = columns_of(saying)
         with self._transaction(f"write {len(rows)} rows") as draft:
-            met = self._store(saying, columns, draft)
-            self._keep_beside([*rejections, *met.conflicts])
+            met = self._tables.store(saying, columns, draft)
+            self._tables.keep_beside([*rejections, *met.conflicts])
         return WriteOutcome(
             stored_values=met.stored,
             duplicate_values=met.same,
@@ -170,195 +141,21 @@ class DuckDbReadingStore:
             self._writer.close()
             self._root.close()
 
-    def _store(self, rows: list[Row], columns: Columns, draft: Catalog) -> _Met:
-        met = _Met()
-        if not rows:
-            return met
-        tags, meters = self._number(rows, draft)
-        if has_repeats(meters, columns.at_ms):
-            folded = fold(rows)
-            rows, met.same, met.conflicts = folded.rows, folded.same, folded.conflicts
-            columns = columns_of(rows)
-            tags, meters = self._number(rows, draft)
-        months = months_of(columns.at_ms)
-        whole = Part(month=0, rows=rows, meters=meters, tags=tags, columns=columns)
-        for month in np.unique(months).tolist():
-            part = structs.replace(whole.pick(months == month), month=month)
-            self._store_part(part, draft, met)
-        valued = columns.valued()
-        np.maximum.at(draft.newest, meters, columns.at_ms)
-        np.maximum.at(draft.newest_valued, meters[valued], columns.at_ms[valued])
-        return met
-
-    def _store_part(self, part: Part, draft: Catalog, met: _Met) -> None:
-        self._add_columns(part, draft)
-        late = part.columns.at_ms <= draft.newest[part.meters]
-        known = self._find(part, np.flatnonzero(late)) if late.any() else np.empty(0, np.int64)
-        fresh = np.ones(len(part.rows), np.bool_)
-        fresh[known] = False
-        if len(known):
-            self._lay_over(part.pick(~fresh), met)
-        if fresh.any():
-            new = part.pick(fresh)
-            self._append(new)
-            met.stored += new.columns.count_values()
-
-    def _number(self, rows: list[Row], draft: Catalog) -> tuple[Ints, Ints]:
-        """Return the rows' tag and meter numbers; new ones are written down first."""
-        known = draft.tags
-        for tags in {row.tags for row in rows} - known.keys():
-            self._add_tags(tags, draft)
-        if len(draft.meters) > len(draft.newest):
-            draft.grow()
-        numbers = np.array([known[row.tags] for row in rows], np.int64)
-        return numbers[:, 0], numbers[:, 1]
-
-    def _add_tags(self, tags: Tags, draft: Catalog) -> None:
-        meter = draft.meters.get(tags.meter)
-        if meter is None:
-            meter = draft.meters[tags.meter] = len(draft.meters)
-            self._writer.execute("insert into meter values (?, ?)", [meter, tags.meter])
-        number = len(draft.tags)
-        draft.tags[tags] = (number, meter)
-        places = ", ".join("?" for _ in range(len(_TAGS) + 2))
-        values = [number, meter, *structs.astuple(tags)]
-        self._writer.execute(f"insert into tag values ({places})", values)
-
-    def _add_columns(self, part: Part, draft: Catalog) -> None:
-        """Make the month's table and the columns that it lacks."""
-        table = f"reading_{part.month}"
-        if part.month not in draft.months:
-            self._writer.execute(f"create table {table} {_MONTH}")
-            draft.months[part.month] = ()
-        there = draft.months[part.month]
-        new = tuple(name for name in part.columns.names if name not in there)
-        for name in new:
-            self._writer.execute(f"alter table {table} add column {name} double")
-        draft.months[part.month] = there + new
-
-    def _append(self, part: Part) -> None:
-        with self._incoming(part) as names:
-            columns = ", ".join(names)
-            self._writer.execute(
-                f"insert into reading_{part.month} ({columns}) select {columns} from incoming"
-            )
-
-    def _find(self, part: Part, late: Ints) -> Ints:
-        """Return which of the rows at the places `late` have a key that is stored already."""
-        at_ms = part.columns.at_ms[late]
-        arrays = {"place": late, "meter": part.meters[late], "at_ms": at_ms}
-        found: list[tuple[int]] = []
-        with self._registered(arrays):
-            for lowest, highest in spans_of(at_ms):
-                self._writer.execute(
-                    f"select place from incoming semi join (select meter, at_ms"
-                    f" from reading_{part.month} where at_ms between ? and ?) using (meter, at_ms)",
-                    [lowest, highest],
-                )
-                found += self._writer.fetchall()
-        return np.sort(np.array([place for (place,) in found], np.int64))
-
-    def _lay_over(self, part: Part, met: _Met) -> None:
-        """Add what known readings lack, note what contradicts them."""
-        additions: list[tuple[int, Row]] = []
-        for index, values, fault in self._stored(part):
-            meeting = overlay(values, fault, part.rows[index])
-            met.same += meeting.same
-            met.conflicts.extend(meeting.conflicts)
-            if meeting.addition:
-                additions.append((index, meeting.addition))
-        if additions:
-            places = np.array([index for index, _ in additions], np.int64)
-            rows = [row for _, row in additions]
-            columns = columns_of(rows)
-            meters, tags = part.meters[places], part.tags[places]
-            self._update(
-                Part(month=part.month, rows=rows, meters=meters, tags=tags, columns=columns)
-            )
-            met.stored += columns.count_values()
-
-    def _stored(self, part: Part) -> Iterator[tuple[int, dict[str, float], str | None]]:
-        """Yield (place, values, fault) as stored under the rows' keys."""
-        names = part.columns.names
-        at_ms = part.columns.at_ms
-        wanted = ", ".join(f"stored.{name}" for name in ("fault", *names))
-        arrays = {"place": np.arange(len(at_ms)), "meter": part.meters, "at_ms": at_ms}
-        with self._registered(arrays):
-            for lowest, highest in spans_of(at_ms):
-                self._writer.execute(
-                    f"select place, {wanted} from incoming join reading_{part.month} as stored"
-                    " on incoming.meter = stored.meter and incoming.at_ms = stored.at_ms"
-                    " where stored.at_ms between ? and ?",
-                    [lowest, highest],
-                )
-                for place, fault, *values in self._writer.fetchall():
-                    yield place, _present(names, values), fault
-
-    def _update(self, part: Part) -> None:
-        with self._incoming(part) as names:
-            late = [name for name in names if name not in ("meter", "at_ms", "tag")]
-            changes = ", ".join(f"{q} = coalesce(stored.{q}, incoming.{q})" for q in late)
-            for lowest, highest in spans_of(part.columns.at_ms):
-                self._writer.execute(
-                    f"update reading_{part.month} as stored set {changes} from incoming"
-                    " where stored.meter = incoming.meter and stored.at_ms = incoming.at_ms"
-                    " and stored.at_ms between ? and ?",
-                    [lowest, highest],
-                )
-
-    def _keep_beside(self, rejections: Sequence[Rejection]) -> None:
-        if not rejections:
-            return
-        distinct = list(dict.fromkeys(map(storable, rejections)))
-        arrays: dict[str, NDArray[Any]] = {
-            name: np.array([getattr(rejection, name) for rejection in distinct], object)
-            for name in _REJECTION
-        }
-        arrays["at_ms"] = arrays["at_ms"].astype(np.int64)
-        arrays["value"] = np.ma.masked_invalid(arrays["value"].astype(np.float64))
-        arrays["level"] = np.array([rejection.level.value for rejection in distinct], object)
-        same = " and ".join(f"one.{q} is not distinct from kept.{q}" for q in _REJECTION)
-        with self._registered(arrays):
-            self._writer.execute(
-                f"insert into rejection select {', '.join(_REJECTION)} from incoming as one"
-                " where not exists (select 1 from rejection as kept where kept.at_ms between"
-                f" ? and ? and {same})",
-                [int(arrays["at_ms"].min()), int(arrays["at_ms"].max())],
-            )
-
-    @contextmanager
-    def _incoming(self, part: Part) -> Iterator[list[str]]:
-        """Offer the part's rows to SQL as `incoming`; yields the names of its columns."""
-        columns = part.columns
-        arrays: dict[str, NDArray[Any]] = {
-            "meter": part.meters,
-            "at_ms": columns.at_ms,
-            "tag": part.tags,
-        }
-        if columns.faults is not None:
-            arrays["fault"] = columns.faults
-        arrays.update(zip(columns.names, columns.nullable(), strict=True))
-        with self._registered(arrays):
-            yield list(arrays)
-
-    @contextmanager
-    def _registered(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[None]:
-        self._writer.register("incoming", arrays)
-        try:
-            yield
-        finally:
-            self._writer.unregister("incoming")
-
     @contextmanager
     def _transaction(self, asked: str) -> Iterator[Catalog]:
         """Yield a draft of the catalog, which becomes the catalog when all of it is durable."""
         with self._writing, _translated(asked):
+            if self._failed:
+                self._open_again()
             draft = self._catalog.draft()
             self._writer.begin()
             try:
                 yield draft
                 self._writer.commit()
                 self._catalog = draft
+            except duckdb.Error:
+                self._failed = True
+                raise
             finally:
                 if self._catalog is not draft:
                     _roll_back(self._writer)
@@ -429,7 +226,7 @@ class DuckDbReadingStore:
     def rejections(self, start_ms: int, end_ms: int) -> list[Rejection]:
         with self._cursor("read rejections") as cursor:
             cursor.execute(
-                f"select {', '.join(_REJECTION)} from rejection where at_ms >= ? and at_ms < ?"
+                f"select {', '.join(REJECTION)} from rejection where at_ms >= ? and at_ms < ?"
                 " order by at_ms, meter, quantity, reason, raw",
                 [start_ms, end_ms],
             )
@@ -467,7 +264,7 @@ class DuckDbReadingStore:
             f" where {condition}"
         )
         for meter, at_ms, fault, *stored in cursor.fetchall():
-            values = _present(names, stored)
+            values = present(names, stored)
             if values or fault:
                 yield Reading(meter=meter, at_ms=at_ms, values=values, fault=fault)
 
@@ -483,8 +280,30 @@ class DuckDbReadingStore:
 
     # -- opening ---------------------------------------------------------------------------------
 
+    def _open(self) -> None:
+        with ExitStack() as undo:
+            self._root = duckdb.connect(str(self._path), config=self._config)
+            undo.callback(self._root.close)  # a file that is refused is let go of
+            self._writer = undo.enter_context(self._root.cursor())
+            self._tables = Tables(self._writer)
+            self._catalog = self._load()
+            undo.pop_all()
+        self._failed = False
+
+    def _open_again(self) -> None:
+        """Begin anew after a failure.
+
+        A checkpoint that finds no room makes DuckDB refuse everything until the file is opened
+        again, and whether the commit before it held can only be read from the file.
+        """
+        with self._cursors:
+            for connection in (self._writer, self._root):
+                with suppress(duckdb.Error):
+                    connection.close()
+            self._open()
+
     def _load(self) -> Catalog:
-        self._writer.execute(_CREATE)
+        self._writer.execute(CREATE)
         versions = self._writer.execute("select version from nenghao_schema").fetchall()
         if not versions:
             self._writer.execute("insert into nenghao_schema values (?)", [_SCHEMA])
@@ -494,7 +313,7 @@ class DuckDbReadingStore:
         for number, name in self._writer.execute("select number, name from meter").fetchall():
             catalog.meters[name] = number
         for number, meter, *tags in self._writer.execute("select * from tag").fetchall():
-            catalog.tags[Tags(**dict(zip(_TAGS, tags, strict=True)))] = (number, meter)
+            catalog.tags[Tags(**dict(zip(TAGS, tags, strict=True)))] = (number, meter)
         columns = self._writer.execute(
             "select table_name, list(column_name order by column_index) from duckdb_columns()"
             " where table_name like 'reading_%' group by table_name"
@@ -524,10 +343,6 @@ class DuckDbReadingStore:
                 catalog.newest_valued[meter] = max(catalog.newest_valued[meter], valued)
 
 
-def _present(names: Sequence[str], values: Sequence[float | None]) -> dict[str, float]:
-    return {name: v for name, v in zip(names, values, strict=True) if v is not None}
-
-
 def _by_key(reading: Reading) -> tuple[str, int]:
     return reading.meter, reading.at_ms
 
@@ -546,12 +361,12 @@ def _window(row: Sequence[float]) -> Window:
 
 
 def _rejection(row: Sequence[Any]) -> Rejection:  # a row as the database's client types it
-    kept = dict(zip(_REJECTION, row, strict=True))
+    kept = dict(zip(REJECTION, row, strict=True))
     return convert(kept, Rejection)
 
 
 def _roll_back(writer: duckdb.DuckDBPyConnection) -> None:
-    with suppress(duckdb.TransactionException):  # a commit that failed has rolled back already
+    with suppress(duckdb.Error):  # a commit that failed has rolled back already
         writer.rollback()
 
 

@@ -53,9 +53,9 @@ from collector.adapters.line_protocol import (
     of_rejection,
     why_untaggable,
 )
+from collector.overlay import Folded, Unfit, fold, overlay, screen, storable
 from collector.store import (
     Count,
-    Folded,
     Refusal,
     Rejection,
     Row,
@@ -63,13 +63,8 @@ from collector.store import (
     StoreFull,
     StoreIdentity,
     StoreRefused,
-    Unfit,
     Window,
     WriteOutcome,
-    fold,
-    overlay,
-    screen,
-    storable,
 )
 from metering.reading import Reading
 

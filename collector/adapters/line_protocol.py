@@ -11,7 +11,14 @@ from zlib import crc32
 
 import msgspec
 
-from collector.store import LAST_AT_MS, Rejection, Row, StoreIdentity, Tags, Unfit
+from collector.overlay import Unfit
+from collector.store import (
+    LAST_AT_MS,
+    Rejection,
+    Row,
+    StoreIdentity,
+    Tags,
+)
 from metering.quantity import QUANTITIES
 
 READING, FAULT, REJECTION, IDENTITY = "reading", "fault", "rejection", "store_identity"

@@ -4,13 +4,14 @@ Totals are integrals, known in closed form for every instant: a simulation can r
 asked at any time, and start again without a counter falling.
 """
 
+from array import array
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from math import cos, pi, sin
 from typing import Protocol
 
 from gateways.simulator.chance import between
-from gateways.simulator.shape import HOURS, Consumer, level
+from gateways.simulator.shape import HOURS, Consumer, levels
 
 HOUR_MS = 3_600_000
 LOCAL_MS = 8 * HOUR_MS  # Asia/Shanghai, no summer time
@@ -48,17 +49,19 @@ class CurveLoad:
     """A consumer's curve: linear between hours, with a ripple that is nought over each hour."""
 
     def __init__(self, consumer: Consumer, since_ms: int, *, ripples: bool = True) -> None:
+        """Take over a consumer; `since_ms` is the beginning of a local day."""
         self._consumer = consumer
+        self._since_ms = since_ms
+        self._day = (since_ms + LOCAL_MS) // (HOURS * HOUR_MS)
         self._ripples = round(between(consumer.seed, 1, 3, 8))
         self._height = between(consumer.seed, 2, 0.01, 0.05) if ripples else 0.0
-        self._since_ms = since_ms
-        self._first_day = (since_ms + LOCAL_MS) // (HOURS * HOUR_MS)
-        self._days = [0.0]  # taken until the beginning of each day since the first
-        self._before = self._within_day(since_ms)
+        # The rate at the beginning of each hour since, and what was taken until then.
+        self._levels = array("d")
+        self._totals = array("d")
 
     def rate(self, at_ms: int) -> float:
-        hour, share = _hour(at_ms)
-        here, there = level(self._consumer, hour), level(self._consumer, hour + 1)
+        hour, share = self._hour(at_ms)
+        here, there = self._levels[hour], self._levels[hour + 1]
         ripple = self._height * min(here, there)
         return here + (there - here) * share + ripple * sin(2 * pi * self._ripples * share)
 
@@ -66,11 +69,11 @@ class CurveLoad:
         return self.rate(at_ms)
 
     def taken(self, at_ms: int) -> float:
-        at_ms = max(at_ms, self._since_ms)
-        day = (at_ms + LOCAL_MS) // (HOURS * HOUR_MS) - self._first_day
-        while len(self._days) <= day:
-            self._days.append(self._days[-1] + self._whole_day(len(self._days) - 1))
-        return self._days[day] + self._within_day(at_ms) - self._before
+        hour, share = self._hour(at_ms)
+        here, there = self._levels[hour], self._levels[hour + 1]
+        wave = 2 * pi * self._ripples
+        ripple = self._height * min(here, there) * (1 - cos(wave * share)) / wave
+        return self._totals[hour] + here * share + (there - here) * share * share / 2 + ripple
 
     def given(self, at_ms: int) -> float:  # noqa: ARG002 - a consumer never gives
         return 0.0
@@ -81,20 +84,19 @@ class CurveLoad:
     def is_silent(self, at_ms: int) -> bool:  # noqa: ARG002 - a curve always answers
         return False
 
-    def _whole_day(self, index: int) -> float:
-        first = (self._first_day + index) * HOURS
-        levels = [level(self._consumer, first + hour) for hour in range(HOURS + 1)]
-        return sum(levels) - (levels[0] + levels[-1]) / 2
+    def _hour(self, at_ms: int) -> tuple[int, float]:
+        """Which hour since the beginning, and how much of it has passed."""
+        hour, rest_ms = divmod(max(0, at_ms - self._since_ms), HOUR_MS)
+        while hour + 1 >= len(self._levels):
+            self._add_day()
+        return hour, rest_ms / HOUR_MS
 
-    def _within_day(self, at_ms: int) -> float:
-        hour, share = _hour(at_ms)
-        first = hour - hour % HOURS
-        levels = [level(self._consumer, number) for number in range(first, hour + 2)]
-        here, there = levels[-2:]
-        whole = sum((a + b) / 2 for a, b in pairwise(levels[:-1]))
-        wave = 2 * pi * self._ripples
-        ripple = self._height * min(here, there) * (1 - cos(wave * share)) / wave
-        return whole + here * share + (there - here) * share * share / 2 + ripple
+    def _add_day(self) -> None:
+        for here in levels(self._consumer, self._day):
+            mean = (self._levels[-1] + here) / 2 if self._levels else 0.0
+            self._totals.append(self._totals[-1] + mean if self._totals else 0.0)
+            self._levels.append(here)
+        self._day += 1
 
 
 class TurnedLoad:
@@ -132,7 +134,7 @@ class SumLoad:
     def __init__(self, behind: Sequence[Load], losses: float, since_ms: int) -> None:
         self._behind = tuple(behind)
         self._factor = 1 + losses
-        self._gives = any(load.gives() for load in behind)
+        self._givers = tuple(load for load in behind if load.gives())
         self._since_ms = since_ms
         self._hours = [0.0]  # given until each full hour since then
 
@@ -148,7 +150,7 @@ class SumLoad:
         return self._factor * net + self.given(at_ms)
 
     def given(self, at_ms: int) -> float:
-        if not self._gives:
+        if not self._givers:
             return 0.0
         at_ms = max(at_ms, self._since_ms)
         hour = (at_ms - self._since_ms) // HOUR_MS
@@ -158,13 +160,15 @@ class SumLoad:
         return self._hours[hour] + self._below(self._since_ms + hour * HOUR_MS, at_ms)
 
     def gives(self) -> bool:
-        return self._gives
+        return bool(self._givers)
 
     def is_silent(self, at_ms: int) -> bool:  # noqa: ARG002 - a main answers whoever is silent
         return False
 
     def _below(self, from_ms: int, to_ms: int) -> float:
         """What is given in a part of an hour, in which the rate is linear."""
+        if all(g.rate(from_ms) >= 0 and g.rate_until(to_ms) >= 0 for g in self._givers):
+            return 0.0
         first, last = self.rate(from_ms), self.rate_until(to_ms)
         hours = (to_ms - from_ms) / HOUR_MS
         if first >= 0 and last >= 0:
@@ -209,8 +213,3 @@ class ReplayedLoad:
     def _hour_at(self, at_ms: int) -> float | None:
         index = (at_ms - self._first_ms) // HOUR_MS
         return self._hours[index] if 0 <= index < len(self._hours) else None
-
-
-def _hour(at_ms: int) -> tuple[int, float]:
-    hour, rest_ms = divmod(at_ms + LOCAL_MS, HOUR_MS)
-    return hour, rest_ms / HOUR_MS

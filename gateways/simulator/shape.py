@@ -70,21 +70,26 @@ _RHYTHM: dict[Sector, tuple[tuple[float, ...], tuple[float, ...]]] = {
 _FLATTEST = {Use.STEADY: 0.7, Use.GAS: 0.2, Use.HEAT: 0.75, Use.WATER: 0.1}
 
 
-def level(consumer: Consumer, hour: int) -> float:
-    """The rate at the beginning of a local hour.
+def levels(consumer: Consumer, day: int) -> list[float]:
+    """The rate at the beginning of each of the 24 hours of a day.
 
     Args:
         consumer: who.
-        hour: hours since 1970-01-01 00:00 local time.
+        day: days since 1970-01-01, local time.
     """
-    day, hour_of_day = divmod(hour, HOURS)
+    hours = range(HOURS)
     if consumer.use is Use.SUN:
-        return consumer.peak * _sun(day, hour_of_day, consumer.seed)
-    rhythm = _RHYTHM[consumer.sector][weekday(day) >= _SUNDAY - 1][hour_of_day]
+        return [consumer.peak * _sun(day, hour, consumer.seed) for hour in hours]
+    rhythm = _RHYTHM[consumer.sector][weekday(day) >= _SUNDAY - 1]
     flat = _FLATTEST.get(consumer.use, 0.0)
-    share = flat + (1 - flat) * rhythm
-    mood = between(consumer.seed, day, 0.92, 1.08) * between(consumer.seed, hour, 0.97, 1.03)
-    return consumer.peak * share * mood * _season(consumer, day)
+    mood = between(consumer.seed, day, 0.92, 1.08)
+    height = consumer.peak * mood * _season(consumer, day)
+    return [
+        height
+        * (flat + (1 - flat) * rhythm[hour])
+        * between(consumer.seed, day * HOURS + hour, 0.97, 1.03)
+        for hour in hours
+    ]
 
 
 def weekday(day: int) -> int:

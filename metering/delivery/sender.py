@@ -210,9 +210,9 @@ class Sender:
             return CommitEffect.FOREIGN
         if commit.generation < self.generation:
             return CommitEffect.STALE
-        rewound = commit.generation > self.generation
+        rewound = 0 < self.generation < commit.generation  # 0: the first word ever heard
+        self.generation = commit.generation
         if rewound:
-            self.generation = commit.generation
             for book in self._books.values():
                 book.committed = Ranges()
         before = sum(len(book.committed) for book in self._books.values())

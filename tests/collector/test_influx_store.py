@@ -12,7 +12,16 @@ import pytest
 
 from collector.adapters.influx import InfluxReadingStore
 from collector.adapters.line_protocol import Lines, of_rejection
-from collector.store import Count, Level, Rejection, Row, StoreAway, StoreFull, Tags, Unfit
+from collector.overlay import Unfit
+from collector.store import (
+    Count,
+    Level,
+    Rejection,
+    Row,
+    StoreAway,
+    StoreFull,
+    Tags,
+)
 from tests.servers.influx import InfluxServer, influx_server  # noqa: F401  a fixture
 from tests.servers.influx_proxy import Answer, Delay, Fault, InfluxProxy, Reset, error_2x
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from collector.overlay import fold, joined, overlay, screen, storable
 from collector.store import (
     Count,
     Rejection,
@@ -10,11 +11,6 @@ from collector.store import (
     StoreIdentity,
     Window,
     WriteOutcome,
-    fold,
-    joined,
-    overlay,
-    screen,
-    storable,
 )
 from metering.reading import Reading
 

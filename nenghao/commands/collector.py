@@ -1,0 +1,100 @@
+"""`nenghao collector`: run the centre; ask the running one."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from collector.app import run_collector
+from collector.settings import load_settings
+from nenghao.district import SHANGHAI
+from nenghao.say import FOUND, USAGE, say, say_error, say_json, say_table
+
+collector = typer.Typer(help="中心采集服务", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+Api = Annotated[str, typer.Option("--api", help="the running collector", envvar="NENGHAO_API")]
+_API = "http://127.0.0.1:8090"
+
+
+@collector.command()
+def run(file: Path) -> None:
+    """Run the collector by the settings in FILE until it is told to stop."""
+    if not run_collector(load_settings(file), file.parent):
+        raise typer.Exit(FOUND)
+
+
+@collector.command()
+def status(*, api: Api = _API, json: Json = False) -> None:
+    """What the running collector is doing; exit 1 if something is down."""
+    answer = ask(api, "GET", "/status")
+    gateways = ask(api, "GET", "/gateways")
+    if json:
+        say_json({**answer, "gateways": gateways})
+    else:
+        say_table(("项目", "值"), _rows(answer), title=f"{answer['store']} @ {api}")
+        say_table(
+            ("网关", "链路", "积压(批)", "缺失(批)", "丢失(批)", "配置一致"),
+            (
+                (
+                    g["gateway"],
+                    g["link"],
+                    g["backlog"],
+                    g["missing"],
+                    g["lost"],
+                    "是" if g["fleet_matches"] else "否",
+                )
+                for g in gateways
+            ),
+        )
+    if answer["down"] or answer["link"] != "up":
+        raise typer.Exit(FOUND)
+
+
+def _rows(answer: dict[str, Any]) -> list[tuple[str, Any]]:
+    counts = answer["counts"]
+    return [
+        ("链路 link", answer["link"]),
+        ("故障 down", "; ".join(f"{k}: {v}" for k, v in answer["down"].items()) or "无"),
+        ("已入库 (个值)", f"{counts.get('stored_values', 0):.0f}"),
+        ("待处理 (条)", answer["inbox"]),
+        ("报警中 (条)", answer["firing"]),
+        ("入库延迟 p50/p99 (ms)", f"{answer['latency_p50_ms']} / {answer['latency_p99_ms']}"),
+    ]
+
+
+@collector.command()
+def resend(
+    *,
+    since: Annotated[str, typer.Option("--since", help="ISO 8601, e.g. 2026-11-01T00:00+08:00")],
+    api: Api = _API,
+    json: Json = False,
+) -> None:
+    """Ask all gateways again for what was received since a time: the database was restored."""
+    try:
+        instant = datetime.fromisoformat(since)
+    except ValueError:
+        say_error(f"--since {since!r}: ISO 8601 is needed, e.g. 2026-11-01T00:00+08:00")
+        raise typer.Exit(USAGE) from None
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
+    answer = ask(api, "POST", f"/resend?since_ms={round(aware.timestamp() * 1000)}")
+    if json:
+        say_json(answer)
+    else:
+        say(f"第 {answer['generation']} 代：请求补传 {answer['batches']} 批")
+
+
+def ask(api: str, method: str, path: str) -> Any:
+    """One request to a running collector; a failure is told and ends the command."""
+    try:
+        answer = httpx.request(method, f"{api}{path}", timeout=40)
+        answer.raise_for_status()
+    except httpx.HTTPStatusError as error:
+        say_error(f"{method} {api}{path}: {error.response.status_code} {error.response.text}")
+        raise typer.Exit(FOUND) from error
+    except httpx.HTTPError as error:
+        say_error(f"no collector answers at {api} ({error}); start it, or name it with --api")
+        raise typer.Exit(FOUND) from error
+    return answer.json()

@@ -1,0 +1,72 @@
+"""`nenghao simulate`: simulated meters on real Modbus TCP."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+import typer
+
+from documents.tree import read_mapping
+from gateways.simulator.district import Simulation, build_simulation
+from gateways.simulator.document import SimulationDocument, make_clock, read_document
+from gateways.simulator.replay import read_replay
+from gateways.simulator.serve import serve
+from metering.clock import SystemClock
+from nenghao.district import described_cuts
+
+log = structlog.get_logger()
+
+
+def simulate(
+    file: Path,
+    *,
+    replay: Annotated[
+        Path | None, typer.Option("--replay", help="measured series, CSV or CSV.gz")
+    ] = None,
+    ready: Annotated[
+        Path | None, typer.Option("--ready", help="write the served URLs here as JSON")
+    ] = None,
+) -> None:
+    """Serve the meters of FILE until interrupted."""
+    document = read_document(read_mapping(file))
+    simulation = make_simulation(document, file.parent, replay)
+
+    def tell(urls: Mapping[str, str]) -> None:
+        for asked, served in urls.items():
+            log.info("simulator.bus", url=asked, served=served)
+        if ready is not None:
+            temporary = ready.with_suffix(".tmp")
+            temporary.write_bytes(msgspec.json.encode(dict(urls)))
+            temporary.replace(ready)
+
+    asyncio.run(serve(simulation, document.ports, tell))
+
+
+def make_simulation(
+    document: SimulationDocument, folder: Path, replay: Path | None = None
+) -> Simulation:
+    """The simulation that a file asks for; its paths are relative to `folder`."""
+    replays = {}
+    if document.replay is not None:
+        source = replay or folder / document.replay.file
+        replays = read_replay(source, document.replay.series)
+    return build_simulation(
+        _cuts(document, folder),
+        make_clock(document.clock, SystemClock()),
+        seed=document.seed,
+        log=folder / document.log if document.log else None,
+        faults=document.faults,
+        replays=replays,
+    )
+
+
+def _cuts(document: SimulationDocument, folder: Path) -> list[dict[str, Any]]:
+    if document.fleet is not None:
+        return described_cuts(folder / document.fleet)
+    return [
+        cut if isinstance(cut, dict) else msgspec.json.decode((folder / cut).read_bytes())
+        for cut in document.cuts
+    ]
