@@ -5,17 +5,19 @@ them. Whoever read a file with lines finds the line by `ContentInvalid.path`.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from metering.errors import PermanentError
 
 Path = tuple[str | int, ...]
 T = TypeVar("T")
 
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _STEP = re.compile(r"\[(\d+)\]|\.([^.\[\]`]+)")
 
 
@@ -51,30 +53,42 @@ def convert(name: str, content: object, kind: type[T], path: Path = ()) -> T:
     Raises:
         ContentInvalid: a key is unknown, or a value is of the wrong type.
     """
-    fields = getattr(kind, "__struct_encode_fields__", ())
-    if isinstance(content, Mapping):
-        check_keys(name, content, fields, path)
     try:
         return msgspec.convert(content, kind, strict=True)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
-        raise ContentInvalid(name, (*path, *_steps(place)), _plain(message)) from error
-
-
-def check_keys(name: str, content: Mapping[str, Any], known: Collection[str], path: Path) -> None:
-    """Refuse the first key that nobody knows."""
-    for key in content:
-        if key not in known:
-            raise ContentInvalid(
-                name, (*path, str(key)), f"unknown key '{key}'{nearest(str(key), known)}"
-            )
+        steps = _steps(place)
+        if unknown := _UNKNOWN.fullmatch(message):
+            key, known = unknown[1], _known_keys(inspect.type_info(kind), steps)
+            message, steps = f"unknown key '{key}'{nearest(key, known)}", (*steps, key)
+        raise ContentInvalid(name, (*path, *steps), message[:1].lower() + message[1:]) from error
 
 
 def _steps(place: str) -> Path:
     return tuple(int(index) if index else key for index, key in _STEP.findall(place))
 
 
-def _plain(message: str) -> str:
-    return (
-        message[:1].lower() + message[1:] if message.startswith(("Expected", "Object")) else message
+def _known_keys(kind: inspect.Type, steps: Path) -> frozenset[str]:
+    """The keys of the struct that stands at `steps` below `kind`."""
+    kinds = [kind]
+    for step in steps:
+        kinds = [inner for each in kinds for inner in _below(each, step)]
+    structs = [each for kind in kinds for each in _branches(kind)]
+    return frozenset(
+        field.encode_name
+        for each in structs
+        if isinstance(each, inspect.StructType)
+        for field in each.fields
     )
+
+
+def _below(kind: inspect.Type, step: str | int) -> Iterator[inspect.Type]:
+    for branch in _branches(kind):
+        if isinstance(branch, inspect.StructType):
+            yield from (field.type for field in branch.fields if field.encode_name == step)
+        elif isinstance(branch, inspect.ListType | inspect.VarTupleType):
+            yield branch.item_type
+
+
+def _branches(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    return kind.types if isinstance(kind, inspect.UnionType) else (kind,)

@@ -7,6 +7,7 @@ import typer
 
 from metering.errors import NenghaoError
 from nenghao.commands.collector import collector
+from nenghao.commands.demo import demo
 from nenghao.commands.fleet import fleet
 from nenghao.commands.gateway import gateway
 from nenghao.commands.simulate import simulate
@@ -24,6 +25,7 @@ app.add_typer(fleet, name="fleet")
 app.add_typer(gateway, name="gateway")
 app.add_typer(collector, name="collector")
 app.command()(simulate)
+app.command()(demo)
 
 
 @app.callback()

@@ -13,8 +13,9 @@ not newer is looked up, and only in the time it covers.
 **Threads.** One writes, under a lock; each read has a cursor of its own (DuckDB's snapshots keep
 them apart) and a catalog that is replaced, never changed, after the commit.
 
-**Durable.** DuckDB syncs its log before `commit` returns. A commit that fails (disk full) leaves
-nothing behind.
+**Durable.** DuckDB syncs its log before `commit` returns. When a write fails (disk full), it may
+still have been stored and only the checkpoint after it failed: the file is then opened again before
+the next write, which finds what is there.
 """
 
 # ruff: noqa: S608  every name in a statement is of our own tables, every number is an int; what

@@ -32,7 +32,7 @@ class Part:
 
     def start(self) -> None:
         self._log = self._log_file.open("ab")
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own command, our own arguments
             [sys.executable, "-m", "nenghao", *self._arguments],
             stdout=self._log,
             stderr=self._log,

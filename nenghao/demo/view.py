@@ -90,7 +90,7 @@ def _meters(latest: list[dict[str, Any]], names: Mapping[str, str]) -> Table:
             if name in reading["values"]
         ]
         meter = reading["meter"]
-        table.add_row(meter, names.get(meter, ""), *(shown + ["", ""])[:2])
+        table.add_row(meter, names.get(meter, ""), *([*shown, "", ""])[:2])
     if len(latest) > _METERS_SHOWN:
         table.add_row("…", f"另有 {len(latest) - _METERS_SHOWN} 块表", "", "")
     return table

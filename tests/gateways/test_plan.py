@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,6 @@ def test_the_order_of_the_registers_does_not_matter(registers, limits):
 def test_no_two_neighbours_could_have_been_one_read(registers, longest):
     blocks = plan_blocks(registers, Limits(registers=longest), fill=6)
 
-    for one, other in zip(blocks, blocks[1:], strict=False):
+    for one, other in pairwise(blocks):
         if one.table == other.table:
             assert other.end - one.address > longest or other.address - one.end > 6

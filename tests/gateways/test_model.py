@@ -1,0 +1,201 @@
+from fractions import Fraction
+
+import pytest
+
+from gateways.model import Format, Table, WordOrder, read_model
+from gateways.strict import ContentInvalid
+
+
+def content(*registers, **more):
+    return {
+        "name": "M1",
+        "maker": "Maker",
+        "measures": "electricity",
+        "confidence": "high",
+        "sources": ["a document"],
+        "table": "input",
+        "registers": list(registers) or [{"address": 0, "quantity": "voltage_l1_v"}],
+        **more,
+    }
+
+
+def refusal(model_content, options=None):
+    with pytest.raises(ContentInvalid) as caught:
+        read_model("m1", model_content, options)
+    return str(caught.value)
+
+
+def test_a_register_takes_what_it_does_not_say_from_the_model():
+    line = {"address": 4, "quantity": "frequency_hz"}
+    model = read_model("m1", content(line, format="uint32", word_order="low_first"))
+
+    (register,) = model.registers
+    (part,) = register.parts
+    assert (register.table, part.format, part.word_order) == (
+        Table.INPUT,
+        Format.UINT32,
+        WordOrder.LOW_FIRST,
+    )
+
+
+def test_a_register_may_differ_from_its_model():
+    line = {"address": 4, "quantity": "frequency_hz", "table": "holding", "format": "int16"}
+
+    (register,) = read_model("m1", content(line)).registers
+    assert (register.table, register.parts[0].format) == (Table.HOLDING, Format.INT16)
+
+
+@pytest.mark.parametrize(
+    ("written", "exact"), [(0.001, "1/1000"), (1e-05, "1/100000"), ("2500/9", "2500/9"), (60, "60")]
+)
+def test_scales_are_exact(written, exact):
+    line = {"address": 0, "quantity": "active_power_kw", "scale": written}
+
+    assert read_model("m1", content(line)).registers[0].scale == Fraction(exact)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (content(fil=3), "m1: fil: unknown key 'fil', did you mean 'fill'?"),
+        (
+            content({"adress": 0, "quantity": "voltage_l1_v"}),
+            "m1: registers[0].adress: unknown key 'adress', did you mean 'address'?",
+        ),
+        (
+            content({"address": 0, "quantity": "frequency"}),
+            "m1: registers[0].quantity: unknown quantity 'frequency', did you mean 'frequency_hz'?",
+        ),
+        (
+            content({"address": 0, "quantity": "voltage_l1_v", "format": "float16"}),
+            "m1: registers[0].format: invalid enum value 'float16'",
+        ),
+        (
+            content({"address": "0", "quantity": "voltage_l1_v"}),
+            "m1: registers[0].address: expected `int | null`, got `str`",
+        ),
+        (
+            content({"address": 0, "quantity": "voltage_l1_v", "scale": "a half"}),
+            "m1: registers[0].scale: a number or a fraction is needed, 'a half' came",
+        ),
+        (
+            content({"address": 65535, "quantity": "voltage_l1_v"}),
+            "m1: registers[0].address: 0 to 65535 are possible, 65535 came",
+        ),
+        (
+            content({"quantity": "voltage_l1_v"}),
+            "m1: registers[0].address: either an address or combine is needed",
+        ),
+        (
+            content(
+                {"address": 0, "quantity": "voltage_l1_v"},
+                {"address": 1, "quantity": "voltage_l2_v"},
+            ),
+            "m1: registers[1]: voltage_l2_v overlaps voltage_l1_v at address 1",
+        ),
+        (
+            content(
+                {"address": 0, "quantity": "voltage_l1_v"},
+                {"address": 2, "quantity": "voltage_l1_v"},
+            ),
+            "m1: registers[1].quantity: voltage_l1_v is already read from another register",
+        ),
+        (
+            content({"address": 0, "quantity": "current_l1_a", "exponent": 1}),
+            "m1: registers[0].exponent: address 1 is current_l1_a",
+        ),
+        (
+            content(limits={"registers": 126}),
+            "m1: limits.registers: 1 to 125 are possible, 126 came",
+        ),
+        (
+            content(limits={"evn": True}),
+            "m1: limits.evn: unknown key 'evn', did you mean 'even'?",
+        ),
+        (
+            content(measures="electric"),
+            "m1: measures: unknown word 'electric', did you mean 'electricity'?",
+        ),
+        (content(sources=[]), "m1: sources: at least one source is needed"),
+        (
+            content(test_vectors=[{"source": "s", "address": 0, "words": [], "expect": {"x": 1}}]),
+            "m1: test_vectors[0].expect.x: unknown quantity 'x', see metering/quantity.py",
+        ),
+    ],
+)
+def test_a_mistake_says_where_it_is_and_what_was_meant(wrong, message):
+    assert refusal(wrong) == message
+
+
+def test_a_missing_key_is_named():
+    wrong = content()
+    del wrong["maker"]
+
+    assert refusal(wrong) == "m1: object missing required field `maker`"
+
+
+def test_the_path_is_kept_for_whoever_knows_the_lines():
+    with pytest.raises(ContentInvalid) as caught:
+        read_model("m1", content({"address": 0, "quantity": "voltage_l1_v", "scal": 1}))
+
+    assert caught.value.path == ("registers", 0, "scal")
+
+
+SCALING = {
+    "scaling": {
+        "choices": {"tenths": "0.1 V", "plain": "V"},
+        "default": "tenths",
+        "warning": "sources differ",
+    }
+}
+
+
+def disputed(scale):
+    return content({"address": 0, "quantity": "voltage_l1_v", "scale": scale}, options=SCALING)
+
+
+CHOICE = {"option": "scaling", "tenths": 0.1, "plain": 1}
+
+
+def test_the_default_holds_until_somebody_chooses():
+    model = read_model("m1", disputed(CHOICE))
+
+    assert model.registers[0].scale == Fraction(1, 10)
+    assert model.warnings == ("option scaling is 'tenths' by default: sources differ",)
+
+
+def test_a_choice_replaces_the_default_and_its_warning():
+    model = read_model("m1", disputed(CHOICE), {"scaling": "plain"})
+
+    assert model.registers[0].scale == 1
+    assert model.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("scale", "chosen", "message"),
+    [
+        (CHOICE, {"scalin": "plain"}, "options.scalin: unknown option 'scalin', did you mean"),
+        (CHOICE, {"scaling": "plane"}, "options.scaling: unknown choice 'plane', did you mean"),
+        ({"option": "scale", "a": 1}, {}, "registers[0].scale: unknown option 'scale', did you"),
+        (
+            {"option": "scaling", "tenths": 1},
+            {},
+            "registers[0].scale: no value for the choice 'plain'",
+        ),
+        (
+            {**CHOICE, "hundredths": 0.01},
+            {},
+            "registers[0].scale: unknown choice 'hundredths', known: plain, tenths",
+        ),
+    ],
+)
+def test_a_wrong_choice_is_named(scale, chosen, message):
+    assert message in refusal(disputed(scale), chosen)
+
+
+def test_what_is_uncertain_is_a_warning():
+    line = {"address": 0, "quantity": "voltage_l1_v", "uncertain": "from one page only"}
+
+    assert read_model("m1", content(line)).warnings == (
+        "voltage_l1_v is uncertain: from one page only",
+    )
