@@ -265,8 +265,9 @@ class _Inspector:
 
     def _refuse(self, function: int, code: int) -> bytes:
         # Some meters leave the function out of the exception's function byte.
-        if function & ~_ERROR_BIT not in (0, self._function):
-            return self._end(AnswerForeign, f"an exception to function {function} came")
+        of = function & ~_ERROR_BIT
+        if of not in (0, self._function):
+            return self._end(AnswerForeign, f"an exception to function {of} came")
         if code == _TARGET_SILENT:
             return self._end(MeterSilent, "the gateway got no answer from it")
         self._fail(MeterRefused(f"asked {self._asked}, exception {code} came", code))

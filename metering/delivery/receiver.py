@@ -79,10 +79,11 @@ class EpochLedger(Struct, frozen=True, kw_only=True):
         dropped = Ranges.from_wire(held.dropped)
         gone = Ranges.span(1, held.oldest - 1) | Ranges.from_wire(held.released)
         present = Ranges.span(held.oldest, held.next - 1) - dropped - gone
+        lost = ((self.lost - present) | dropped) - self.stored
         return EpochLedger(
             stored=self.stored,
-            lost=((self.lost - present) | dropped) - self.stored,
-            released=((self.released - present) | (gone - dropped)) - self.stored - self.lost,
+            lost=lost,
+            released=((self.released - present) | (gone - dropped)) - self.stored - lost,
             next=max(self.next, held.next),
             named=True,
         )

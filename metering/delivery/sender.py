@@ -168,7 +168,9 @@ class Sender:
 
     def dropped(self, epoch: str, sequences: Ranges) -> None:
         """The spool threw batches away; those that no commit covers are named in the state."""
-        book = self._books[epoch]
+        book = self._books.get(epoch)
+        if book is None:  # retired while the spool was busy
+            return
         book.dropped = book.dropped | ((sequences & book.held) - book.committed)
         book.held = book.held - sequences
         for key in [k for k in self._all_keys() if k.epoch == epoch and k.sequence in sequences]:
@@ -292,16 +294,18 @@ class Sender:
         self._release(now_ms)
         if self._isolating():
             return None
-        for candidates in (self._suspects, self._live, self._overdue, self._backlog):
+        lanes = (self._suspects, self._live, self._overdue, self._backlog, self._retried)
+        for candidates in lanes:
             key = next(candidates(now_ms), None)
             if key is not None:
                 return key
-        return next(
-            (k for k, due in self._stuck.items() if due <= now_ms and not self._busy(k)), None
-        )
+        return None
 
     def sent(self, key: BatchKey, size: int, now_ms: int) -> None:
         """`key`, `size` bytes as sent, was handed to the link."""
+        book = self._books.get(key.epoch)
+        if book is None or key.sequence not in book.uncommitted():
+            return  # committed or dropped while its bytes were loaded: nothing is waited for
         lane = Lane.STUCK if key in self._stuck else self._lane(key)
         history = self._history.setdefault(
             key, _History(first_ms=now_ms, sends_ms=[], commits_at_first=self._commits)
@@ -324,8 +328,13 @@ class Sender:
         """When `next_batch` may have something without anything else happening."""
         if not self._connected:
             return None
+        on_trial = [on_way.sent_ms for key, on_way in self._outstanding.items() if self._tries(key)]
+        if on_trial:
+            return max(on_trial) + BREAKING_MS
         due = [on_way.due_ms for on_way in self._outstanding.values()]
-        return min([*due, *self._stuck.values()], default=None)
+        if self._slots(Lane.STUCK) < BACKLOG_WINDOW:
+            due += self._stuck.values()
+        return min(due, default=None)
 
     def _busy(self, key: BatchKey) -> bool:
         return key in self._outstanding
@@ -359,6 +368,8 @@ class Sender:
                 del self._outstanding[key]
             elif self._is_overtaken(key, on_way, window):
                 on_way.lane = Lane.BACKLOG
+            elif self._tries(key) and now_ms - on_way.sent_ms >= BREAKING_MS:
+                self._history[key].falls = 0  # the link outlived it
         for key in [k for k, h in self._history.items() if h.falls >= STUCK_FALLS]:
             self._stuck.setdefault(key, now_ms + STUCK_RETRY_MS)
             self._outstanding.pop(key, None)
@@ -376,29 +387,38 @@ class Sender:
         others_commit = self._commits > history.commits_at_first
         return waited and others_commit and len(recent) >= STUCK_SENDS
 
+    def _tries(self, key: BatchKey) -> bool:
+        """Whether `key` is on its way and it is not known yet whether the link can carry it."""
+        return self._history[key].falls > 0 and not self._outstanding[key].acknowledged
+
     def _isolating(self) -> bool:
         """A batch that may break the link travels alone."""
-        return any(
-            not on_way.acknowledged and self._history[key].falls
-            for key, on_way in self._outstanding.items()
+        return any(self._tries(key) for key in self._outstanding)
+
+    def _is_quiet(self, now_ms: int) -> bool:
+        """Nothing is on its way that a falling link could be blamed on."""
+        return not any(
+            not on_way.acknowledged and now_ms - on_way.sent_ms < BREAKING_MS
+            for on_way in self._outstanding.values()
         )
 
-    def _suspects(self, _now_ms: int) -> Iterator[BatchKey]:
-        """Batches that were under way when the link fell, once nothing else is under way."""
-        if any(not on_way.acknowledged for on_way in self._outstanding.values()):
-            return
-        for key, history in self._history.items():
-            if history.falls and not self._busy(key) and key not in self._stuck:
-                yield key
+    def _suspects(self, now_ms: int) -> Iterator[BatchKey]:
+        """Live batches that were under way when the link fell, once nothing else is."""
+        if self._is_quiet(now_ms) and self._slots(Lane.LIVE) < LIVE_WINDOW:
+            yield from (k for k in self._window() if self._is_suspect(k) and not self._busy(k))
+
+    def _is_suspect(self, key: BatchKey) -> bool:
+        return key in self._history and self._history[key].falls > 0
 
     def _clear_to_send(self, key: BatchKey) -> bool:
-        suspect = key in self._history and self._history[key].falls > 0
-        return not self._busy(key) and key not in self._stuck and not suspect
+        return not self._busy(key) and key not in self._stuck
 
     def _live(self, _now_ms: int) -> Iterator[BatchKey]:
         if self._slots(Lane.LIVE) >= LIVE_WINDOW:
             return
-        yield from (key for key in self._window() if self._clear_to_send(key))
+        yield from (
+            key for key in self._window() if self._clear_to_send(key) and not self._is_suspect(key)
+        )
 
     def _overdue(self, now_ms: int) -> Iterator[BatchKey]:
         yield from (
@@ -407,22 +427,24 @@ class Sender:
             if on_way.due_ms <= now_ms and on_way.lane is not Lane.STUCK
         )
 
-    def _backlog(self, _now_ms: int) -> Iterator[BatchKey]:
+    def _backlog(self, now_ms: int) -> Iterator[BatchKey]:
         """Newest first, of the newest epoch first."""
         size = sum(o.size for o in self._outstanding.values() if o.lane is Lane.BACKLOG)
         # The next one's size is not known yet: room for the largest must be free.
         if self._slots(Lane.BACKLOG) >= BACKLOG_WINDOW or size + SEALED_LIMIT > BACKLOG_BYTES:
             return
-        window = set(self._window())
+        window, quiet = set(self._window()), self._is_quiet(now_ms)
         for book in reversed(self._books.values()):
             for sequence in book.uncommitted().descending():
                 key = BatchKey(book.epoch, sequence)
-                if key not in window and self._clear_to_send(key):
+                waits = self._is_suspect(key) and not quiet
+                if key not in window and self._clear_to_send(key) and not waits:
                     yield key
 
     def _retried(self, now_ms: int) -> Iterator[BatchKey]:
-        """Poison gets its daily try."""
-        yield from (k for k, due in self._stuck.items() if due <= now_ms and not self._busy(k))
+        """Poison gets its daily try, few at once."""
+        if self._slots(Lane.STUCK) < BACKLOG_WINDOW:
+            yield from (k for k, due in self._stuck.items() if due <= now_ms and not self._busy(k))
 
     def _slots(self, lane: Lane) -> int:
         return sum(on_way.lane is lane for on_way in self._outstanding.values())

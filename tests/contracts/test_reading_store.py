@@ -550,6 +550,11 @@ def test_a_store_keeps_its_identity_and_the_newest_declaration_counts(store: Rea
     assert store.identify() == StoreIdentity(id="heping-1", generation=2)
 
 
+def test_a_store_may_be_closed_twice(store: ReadingStore) -> None:
+    store.close()
+    store.close()
+
+
 def test_a_large_call_is_stored_whole(store: ReadingStore) -> None:
     rows = [row(minute, voltage_l1_v=float(minute)) for minute in range(12_000)]
 
