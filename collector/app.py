@@ -32,7 +32,7 @@ from documents.settings import clock_of
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
 from metering.delivery.receiver import Receiver
-from metering.errors import PermanentError
+from metering.errors import PermanentError, TransientError
 from metering.topic import Leaf, subscription
 
 log = structlog.get_logger()
@@ -49,6 +49,10 @@ class StoreForeign(PermanentError):
     """The database belongs to another district or installation."""
 
 
+class StoppedEarly(TransientError):
+    """Somebody asked the collector to end before it had begun."""
+
+
 class StoresDiffer(PermanentError):
     """One collector serves one store; the fleet names several."""
 
@@ -56,17 +60,20 @@ class StoresDiffer(PermanentError):
 class Collector:
     """A collector's parts, wired. `Listener` of the link."""
 
-    def __init__(self, settings: CollectorSettings, folder: Path) -> None:
-        """Open everything; nothing moves before `start`.
+    def __init__(
+        self, settings: CollectorSettings, folder: Path, stopping: threading.Event
+    ) -> None:
+        """Open everything, waiting for a database that is away; nothing moves before `start`.
 
         Args:
             folder: what relative paths in the settings are relative to.
+            stopping: set by whoever wants the collector to end.
 
         Raises:
             PermanentError: settings, fleet, lock, store or a secret cannot be used.
-            TransientError: the store or the small state does not answer now.
+            StoppedEarly: asked to end while a database was still away.
         """
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._failed = False
         data = folder / settings.folder
         self._lock = _lock(data)
@@ -75,7 +82,13 @@ class Collector:
         self.store = _open_store(settings, folder)
         self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
         self._keep_batches_ms = settings.keep_batches_days * 86_400_000
-        identity = claim(self.store, self.state.generation(), self.fleet)
+        patience = Patience(self._stopping, self._clock, random.random)
+        claimed = patience.until_done(
+            "store", lambda: claim(self.store, self.state.generation(), self.fleet)
+        )
+        if claimed.value is None:
+            raise StoppedEarly("asked to stop while the store was away")
+        identity = claimed.value
         receiver = Receiver(self.state.ledgers())
         metrics = Metrics()
         answers = Answers(
@@ -86,7 +99,6 @@ class Collector:
             generation=identity.generation,
         )
         alerts = AlertBook(_rules(settings), self.state.firing())
-        patience = Patience(self._stopping, self._clock, random.random)
         self._inbox = Inbox(
             every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
         )
@@ -143,10 +155,6 @@ class Collector:
         self._link.start()
         log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
 
-    def request_stop(self) -> None:
-        """Safe in a signal handler."""
-        self._stopping.set()
-
     def wait(self) -> bool:
         """Live until somebody asks to stop, then stop; False if the pipeline died by itself."""
         while not self._stopping.wait(_HOUSEKEEPING_S):
@@ -196,9 +204,13 @@ class Collector:
 
 def run_collector(settings: CollectorSettings, folder: Path) -> bool:
     """Run until SIGTERM or SIGINT; False if the pipeline died by itself."""
-    collector = Collector(settings, folder)
+    stopping = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda _sign, _frame: collector.request_stop())
+        signal.signal(sign, lambda _sign, _frame: stopping.set())
+    try:
+        collector = Collector(settings, folder, stopping)
+    except StoppedEarly:
+        return True
     collector.start()
     return collector.wait()
 

@@ -97,7 +97,7 @@ class InfluxReadingStore:
 
     Args:
         url: of the server.
-        token: of a user who may read and write the bucket.
+        token: of a user who may read and write the bucket; empty where none is asked for.
         org: the organisation; 1.x ignores it.
         bucket: where to write; the database of the same name is read.
         timeout_s: for one request.
@@ -120,7 +120,9 @@ class InfluxReadingStore:
             url, token, org=org, timeout=int(timeout_s * 1000), enable_gzip=gzip, retries=False
         )
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
-        headers = {"Authorization": f"Token {token}", "Accept": "application/json"}
+        headers = {"Accept": "application/json"}
+        if token:
+            headers["Authorization"] = f"Token {token}"
         self._reader = httpx.Client(
             base_url=url, headers=headers, timeout=timeout_s, trust_env=False
         )

@@ -36,7 +36,7 @@ def read_replay(file: Path, series: Mapping[str, str]) -> dict[str, ReplayedLoad
         zone = _ZONES.get(header[0] if header else "")
         if zone is None:
             expected = " or ".join(_ZONES)
-            raise ContentInvalid(file.name, (1,), f"the first column must be {expected}")
+            raise ContentInvalid(f"{file.name}:1", (), f"the first column must be {expected}")
         columns = {meter: _column(file, header, name) for meter, name in series.items()}
         hours: dict[int, list[str]] = {}
         for number, line in enumerate(lines, start=2):
@@ -54,7 +54,7 @@ def _opened(file: Path) -> Iterator[TextIO]:
 def _column(file: Path, header: list[str], name: str) -> int:
     if name not in header[1:]:
         message = f"there is no column '{name}'{nearest(name, header[1:])}"
-        raise ContentInvalid(file.name, (1,), message)
+        raise ContentInvalid(f"{file.name}:1", (), message)
     return header.index(name)
 
 
@@ -62,7 +62,7 @@ def _hour(file: Path, number: int, line: list[str], zone: timezone) -> int:
     try:
         at = datetime.fromisoformat(line[0]).replace(tzinfo=zone)
     except (ValueError, IndexError) as error:
-        raise ContentInvalid(file.name, (number,), "the line has no timestamp") from error
+        raise ContentInvalid(f"{file.name}:{number}", (), "the line has no timestamp") from error
     return round(at.timestamp() * 1000) // HOUR_MS
 
 

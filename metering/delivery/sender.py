@@ -85,7 +85,7 @@ class _Outstanding(Struct, kw_only=True):
     sent_ms: int
     due_ms: int
     acknowledged: bool = False  # by the broker
-    commits_seen: int
+    order: int  # of all sends of this sender
 
 
 class _History(Struct, kw_only=True):
@@ -127,6 +127,8 @@ class Sender:
         self._history: dict[BatchKey, _History] = {}
         self._stuck: dict[BatchKey, int] = {}  # -> when to try again
         self._commits = 0
+        self._sends = 0
+        self._answered_order = 0  # the latest send that a commit answered
 
     # ---- what is known
 
@@ -252,6 +254,8 @@ class Sender:
         book.committed = book.committed | fresh
         self._commits += 1
         for key in [k for k in self._all_keys() if k.epoch == epoch and k.sequence in fresh]:
+            if key in self._outstanding:
+                self._answered_order = max(self._answered_order, self._outstanding[key].order)
             self._forget(key)
 
     def _answered(self, epoch: str, now_ms: int) -> Ranges:
@@ -316,12 +320,13 @@ class Sender:
         if lane is Lane.STUCK:
             self._stuck[key] = now_ms + STUCK_RETRY_MS
             wait_ms = LONGEST_WAIT_MS
+        self._sends += 1
         self._outstanding[key] = _Outstanding(
             lane=lane,
             size=size,
             sent_ms=now_ms,
             due_ms=now_ms + int(wait_ms),
-            commits_seen=self._commits,
+            order=self._sends,
         )
 
     def wake_ms(self) -> int | None:
@@ -366,8 +371,8 @@ class Sender:
                 del self._outstanding[key]
             elif on_way.lane is Lane.STUCK and on_way.due_ms <= now_ms:
                 del self._outstanding[key]
-            elif self._is_overtaken(key, on_way, window):
-                on_way.lane = Lane.BACKLOG
+            elif key not in window and self._is_overtaken(on_way):
+                self._leave_live_lane(key)
             elif self._tries(key) and now_ms - on_way.sent_ms >= BREAKING_MS:
                 self._history[key].falls = 0  # the link outlived it
         for key in [k for k, h in self._history.items() if h.falls >= STUCK_FALLS]:
@@ -375,10 +380,18 @@ class Sender:
             self._outstanding.pop(key, None)
             self._history[key].falls = 0
 
-    def _is_overtaken(self, key: BatchKey, on_way: _Outstanding, window: set[BatchKey]) -> bool:
-        """While the collector is silent nothing is: so the broker's queue stays bounded."""
-        old = on_way.lane is Lane.LIVE and key not in window
-        return old and self._commits > on_way.commits_seen
+    def _is_overtaken(self, on_way: _Outstanding) -> bool:
+        """A batch sent later is committed: the broker keeps the order, so this one was lost.
+
+        While the collector is silent, or merely slow, nothing is: the broker's queue is bounded.
+        """
+        return on_way.lane is Lane.LIVE and on_way.order < self._answered_order
+
+    def _leave_live_lane(self, key: BatchKey) -> None:
+        if self._slots(Lane.BACKLOG) < BACKLOG_WINDOW:
+            self._outstanding[key].lane = Lane.BACKLOG
+        else:
+            del self._outstanding[key]
 
     def _is_stuck(self, key: BatchKey, now_ms: int) -> bool:
         history = self._history[key]

@@ -316,15 +316,12 @@ def test_closing_while_a_request_is_in_flight_leaves_nothing_behind():
     assert run(scenario) == ([100, 101, 102], 2)
 
 
-def test_junk_is_foreign_or_silence_never_a_value():
-    for junk in (
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"\0" * 64,
-        struct.pack(">B", 1),
-        b"\xff" * 300,
-    ):
-        with pytest.raises((AnswerForeign, MeterSilent)):
-            run(ask, replying(lambda _q, junk=junk: junk))
+@pytest.mark.parametrize(
+    "junk", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64, b"\x01", b"\xff" * 300]
+)
+def test_junk_is_foreign_or_silence_never_a_value(junk):
+    with pytest.raises((AnswerForeign, MeterSilent)):
+        run(ask, replying(lambda _question: junk))
 
 
 @pytest.mark.parametrize("url", ["serial:///dev/ttyUSB0", "rtu+tcp://127.0.0.1:4001"])
