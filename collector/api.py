@@ -15,11 +15,15 @@ from pydantic import BaseModel
 
 from collector.metrics import Metrics
 from collector.small_state import SmallState
-from collector.store import ReadingStore
+from collector.store import LAST_AT_MS, ReadingStore
 from metering.errors import TransientError
 from metering.quantity import QUANTITIES
 
 _MOST_ROWS = 100_000
+_MOST_PAYLOADS = 1_000
+
+Instant = Annotated[int, Query(ge=0, le=LAST_AT_MS + 1)]  # epoch ms
+Most = Annotated[int, Query(ge=1, le=_MOST_ROWS)]
 T = TypeVar("T")
 
 
@@ -37,6 +41,15 @@ class Status(BaseModel):
     counts: dict[str, float]
 
 
+class EpochView(BaseModel):
+    """What the collector knows of one epoch: everything in 1..through but `missing`."""
+
+    epoch: str
+    through: int
+    missing: list[tuple[int, int]]
+    lost: list[tuple[int, int]]
+
+
 class GatewayView(BaseModel):
     """A gateway as it last spoke of itself, and what the collector knows of its batches."""
 
@@ -48,6 +61,7 @@ class GatewayView(BaseModel):
     missing: int
     lost: int
     fleet_matches: bool
+    epochs: list[EpochView]
     state: dict[str, Any] | None
 
 
@@ -112,15 +126,15 @@ def _operation(desk: Desk, state: SmallState) -> APIRouter:
         return _patient(desk.gateways)
 
     @door.post("/resend")
-    def resend(since_ms: int) -> ResendAnswer:
+    def resend(since_ms: Instant) -> ResendAnswer:
         return _patient(lambda: desk.resend(since_ms))
 
     @door.get("/alerts")
-    def alerts(limit: int = 100) -> Response:
+    def alerts(limit: Most = 100) -> Response:
         return _json(_patient(lambda: state.alert_entries(limit)))
 
     @door.get("/quarantine")
-    def quarantine(limit: int = 100) -> Response:
+    def quarantine(limit: Annotated[int, Query(ge=1, le=_MOST_PAYLOADS)] = 100) -> Response:
         """Payloads come as base64."""
         return _json(_patient(lambda: state.quarantine(limit)))
 
@@ -137,26 +151,28 @@ def _readings(store: ReadingStore) -> APIRouter:
     @door.get("/readings")
     def readings(
         meter: Annotated[list[str], Query()],
-        start_ms: int,
-        end_ms: int,
+        start_ms: Instant,
+        end_ms: Instant,
         quantity: Annotated[list[str] | None, Query()] = None,
     ) -> Response:
         _known(quantity or [])
         found = _patient(lambda: store.readings(meter, quantity, start_ms, end_ms))
-        if len(found) > _MOST_ROWS:
-            raise HTTPException(413, f"{len(found)} readings; ask for less than {_MOST_ROWS}")
-        return _json(found)
+        return _json(_bounded(found, "readings"))
 
     @door.get("/windows")
-    def windows(meter: str, quantity: str, start_ms: int, end_ms: int, width_ms: int) -> Response:
+    def windows(
+        meter: str, quantity: str, start_ms: Instant, end_ms: Instant, width_ms: Instant
+    ) -> Response:
         _known([quantity])
         if width_ms <= 0:
             raise HTTPException(422, f"width_ms must be above 0, {width_ms} came")
-        return _json(_patient(lambda: store.windows(meter, quantity, start_ms, end_ms, width_ms)))
+        found = _patient(lambda: store.windows(meter, quantity, start_ms, end_ms, width_ms))
+        return _json(_bounded(found, "windows"))
 
     @door.get("/rejections")
-    def rejections(start_ms: int, end_ms: int) -> Response:
-        return _json(_patient(lambda: store.rejections(start_ms, end_ms))[:_MOST_ROWS])
+    def rejections(start_ms: Instant, end_ms: Instant) -> Response:
+        found = _patient(lambda: store.rejections(start_ms, end_ms))
+        return _json(_bounded(found, "rejections"))
 
     @door.get("/count")
     def count() -> Response:
@@ -167,6 +183,13 @@ def _readings(store: ReadingStore) -> APIRouter:
 
 def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _bounded(found: list[T], what: str) -> list[T]:
+    """Nothing is left off in silence."""
+    if len(found) > _MOST_ROWS:
+        raise HTTPException(413, f"{len(found)} {what}; at most {_MOST_ROWS} are given at once")
+    return found
 
 
 def _patient(act: Callable[[], T]) -> T:

@@ -3,8 +3,8 @@
 Whatever changes the receiver runs as an errand on the pipeline's thread, between two groups.
 """
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import msgspec
 import structlog
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from collector.alert import AlertBook
 from collector.answer import Answers
-from collector.api import GatewayView, ResendAnswer, Status
+from collector.api import EpochView, GatewayView, ResendAnswer, Status
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
 from collector.metrics import Metrics
@@ -21,7 +21,7 @@ from collector.small_state import GatewayRecord, SmallState
 from collector.store import ReadingStore, StoreIdentity
 from link.mqtt import Link
 from metering.delivery.receiver import Receiver
-from metering.errors import TransientError
+from metering.errors import NenghaoError, TransientError
 from metering.topic import GatewayTopic
 from metering.wire import State, decode_state
 
@@ -82,7 +82,8 @@ class RunningDesk:
 
     def _view(self, record: GatewayRecord) -> GatewayView:
         state = decode_state(record.state) if record.state else None
-        ledgers = self._office.receiver.ledgers(record.gateway).values()
+        by_epoch = self._office.receiver.ledgers(record.gateway)
+        ledgers = by_epoch.values()
         return GatewayView(
             gateway=record.gateway,
             district=record.district,
@@ -92,6 +93,15 @@ class RunningDesk:
             missing=sum(len(ledger.missing()) for ledger in ledgers),
             lost=sum(len(ledger.lost) for ledger in ledgers),
             fleet_matches=self._matches(record.gateway, state),
+            epochs=[
+                EpochView(
+                    epoch=epoch,
+                    through=ledger.through(),
+                    missing=list(ledger.missing().spans),
+                    lost=list(ledger.lost.spans),
+                )
+                for epoch, ledger in sorted(by_epoch.items())
+            ],
             state=msgspec.json.decode(record.state) if record.state else None,
         )
 
@@ -100,24 +110,28 @@ class RunningDesk:
         return state is not None and known is not None and state.fleet == known.digest
 
     def resend(self, since_ms: int) -> ResendAnswer:
-        done = threading.Event()
-        answers: list[ResendAnswer] = []
+        answer: Future[ResendAnswer] = Future()
 
         def errand() -> None:
-            answers.append(self._rewind(since_ms))
-            done.set()
+            try:
+                answer.set_result(self._rewind(since_ms))
+            except NenghaoError as error:  # whoever asked is told; the pipeline goes on
+                answer.set_exception(error)
 
         self._errands.append(errand)
         self._office.inbox.nudge()
-        if not done.wait(_ERRAND_S):
-            raise ErrandLate(f"not begun within {_ERRAND_S:.0f} s; it is done as soon as it can be")
-        return answers[0]
+        try:
+            return answer.result(_ERRAND_S)
+        except TimeoutError as error:
+            late = f"not begun within {_ERRAND_S:.0f} s; it is done as soon as it can be"
+            raise ErrandLate(late) from error
 
     def _rewind(self, since_ms: int) -> ResendAnswer:
         office = self._office
         generation = office.answers.generation + 1
-        changed = office.state.rewind(since_ms, generation)
+        # The store first: should the small state fail after it, nothing is forgotten yet.
         office.store.declare(StoreIdentity(id=office.answers.store, generation=generation))
+        changed = office.state.rewind(since_ms, generation)
         wanted = 0
         for (gateway, epoch), ledger in changed.items():
             before = office.receiver.ledger(gateway, epoch)

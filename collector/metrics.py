@@ -22,7 +22,10 @@ class Metrics:
         self.forks = self._counter("forks", "Batches whose sequence was stored with other bytes")
         self.commits = self._counter("commits", "Commits published")
         self.lost_batches = self._counter("lost_batches", "Batches that gateways dropped unstored")
-        self.unreadable_states = self._counter("unreadable_states", "States that made no sense")
+        self.foreign_topics = self._counter("foreign_topics", "Deliveries on topics not of ours")
+        self.unreadable_states = self._counter(
+            "unreadable_states", "States, and words about a link, that made no sense"
+        )
         self._rejected = self._counter("rejected_values", "Values a gate rejected", "reason")
         self._quarantined = self._counter("quarantined", "Deliveries set aside", "reason")
         self._alerts = self._counter("alert_transitions", "Alert transitions", "state")

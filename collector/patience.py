@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from metering.clock import Clock
-from metering.errors import TransientError
+from metering.errors import PermanentError, TransientError
 
 log = structlog.get_logger()
 
@@ -51,12 +51,19 @@ class Patience:
                     log.error("part.down", part=what, error=str(error))
                 self.down[what] = str(error)
                 asked_s = getattr(error, "retry_after_s", None)
-                wait_s = pause_s * (0.5 + self._jitter()) if asked_s is None else asked_s
+                own_s = pause_s * (0.5 + self._jitter())
+                wait_s = own_s if asked_s is None else max(asked_s, _FIRST_PAUSE_S)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 if self._stopping.wait(min(wait_s, _LONGEST_PAUSE_S * 2)):
                     return Outcome(done=False)
                 continue
-            if self.down.pop(what, None) is not None:
-                held_s = (self._clock.monotonic_ms() - since_ms) / 1000
-                log.warning("part.back", part=what, after_s=round(held_s, 1))
+            except PermanentError:
+                self._is_back(what, since_ms)  # a refusal is an answer
+                raise
+            self._is_back(what, since_ms)
             return Outcome(done=True, value=value)
+
+    def _is_back(self, what: str, since_ms: int) -> None:
+        if self.down.pop(what, None) is not None:
+            held_s = (self._clock.monotonic_ms() - since_ms) / 1000
+            log.warning("part.back", part=what, after_s=round(held_s, 1))

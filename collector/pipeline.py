@@ -5,7 +5,6 @@ dies in between, the delivery comes again and changes nothing the second time.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from typing import TypeVar
 
 import structlog
@@ -13,10 +12,9 @@ from msgspec import Struct, structs
 
 from collector.alert import AlertBook
 from collector.answer import Answers
-from collector.inbox import Inbox
 from collector.metrics import Metrics
 from collector.patience import Outcome, Patience
-from collector.receive import Decompress, Opened, Poison, PoisonReason, open_batch
+from collector.receive import Decompress, Opened, Poison, PoisonReason, open_batch, open_state
 from collector.small_state import (
     AlertEntry,
     GatewayRecord,
@@ -25,7 +23,7 @@ from collector.small_state import (
     SmallState,
     StoredBatch,
 )
-from collector.store import ReadingStore, Refusal, Row, StoreRefused
+from collector.store import ReadingStore, Refusal, Row, StoreRefused, WriteOutcome
 from collector.validate import Gate, Verdict
 from link.mqtt import Delivery
 from metering.batch import BatchKey
@@ -33,12 +31,15 @@ from metering.clock import Clock
 from metering.delivery.receiver import EpochLedger, Fate, Receiver
 from metering.reading import Reading
 from metering.topic import GatewayTopic, Leaf, TopicInvalid
-from metering.wire import JSON_TYPE, State, WireInvalid, decode_state, digest_of, encode
+from metering.wire import JSON_TYPE, State, WireInvalid, digest_of, encode
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 Keyed = tuple[str, BatchKey]
+Digests = dict[Keyed, set[str]]
+
+_LINK_WORDS = frozenset({"online", "offline"})
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -56,6 +57,11 @@ class Parts(Struct, frozen=True, kw_only=True):
     patience: Patience
 
 
+class _Fresh(Struct, frozen=True):
+    opened: Opened
+    delivery: Delivery
+
+
 class _Poisoned(Struct, frozen=True):
     poison: Poison
     delivery: Delivery
@@ -64,10 +70,11 @@ class _Poisoned(Struct, frozen=True):
 class _Sorted(Struct, kw_only=True):
     """A group of deliveries, parted by what becomes of them."""
 
-    fresh: list[Opened]
-    poisoned: list[_Poisoned]
-    spoken: list[tuple[GatewayTopic, Leaf, Delivery]]
-    topics: dict[str, GatewayTopic]
+    batches: list[tuple[Opened | Poison, Delivery]] = []
+    fresh: list[_Fresh] = []
+    poisoned: list[_Poisoned] = []
+    spoken: list[tuple[GatewayTopic, Leaf, Delivery]] = []
+    topics: dict[str, GatewayTopic] = {}
     forked: bool = False
 
 
@@ -80,20 +87,15 @@ class Pipeline:
             record.gateway: record for record in parts.state.gateways()
         }
 
-    def run(self, inbox: Inbox, acknowledge: Callable[[Delivery], None]) -> None:
-        """Work until the inbox closes."""
-        while not inbox.closed:
-            group = inbox.group()
-            if group:
-                self.ingest(group, acknowledge)
-
     def ingest(self, group: Sequence[Delivery], acknowledge: Callable[[Delivery], None]) -> None:
         """Take one group all the way; when the collector stops in between, nothing is lost."""
         work = self._sort(group)
-        verdict = self._judge(work.fresh)
-        if not (refused := self._patiently("store", lambda: self._write(work, verdict))).done:
+        if not self._part(work):
             return
-        record = self._settle(work, verdict, refused.value or [])
+        verdict = self._judge(work.fresh)
+        if (refused := self._write(work, verdict)) is None:
+            return
+        record = self._settle(work, verdict, refused)
         if not self._patiently("record", lambda: self._parts.state.record(record)).done:
             return
         for delivery in group:
@@ -106,20 +108,19 @@ class Pipeline:
     # ---- sort
 
     def _sort(self, group: Iterable[Delivery]) -> _Sorted:
-        work = _Sorted(fresh=[], poisoned=[], spoken=[], topics={})
-        batches: list[tuple[Opened | Poison, Delivery]] = []
+        work = _Sorted()
         for delivery in group:
             try:
                 topic, leaf = GatewayTopic.parse(delivery.topic)
             except TopicInvalid as error:
+                self._parts.metrics.foreign_topics.inc()
                 log.warning("topic.foreign", topic=delivery.topic, error=str(error))
                 continue
             work.topics[topic.gateway] = topic
             if leaf is Leaf.BATCH:
-                batches.append((self._open(topic, delivery), delivery))
+                work.batches.append((self._open(topic, delivery), delivery))
             else:
                 work.spoken.append((topic, leaf, delivery))
-        self._part(batches, work)
         return work
 
     def _open(self, topic: GatewayTopic, delivery: Delivery) -> Opened | Poison:
@@ -131,16 +132,18 @@ class Pipeline:
             self._parts.decompress,
         )
 
-    def _part(self, batches: list[tuple[Opened | Poison, Delivery]], work: _Sorted) -> None:
+    def _part(self, work: _Sorted) -> bool:
         """Rule 2: skip what is stored to the byte; store, and name, what only claims to be."""
         metrics = self._parts.metrics
-        known = self._known(batch for batch, _ in batches)
-        for batch, delivery in batches:
+        known = self._patiently("record", lambda: self._known(batch for batch, _ in work.batches))
+        if known.value is None:
+            return False
+        for batch, delivery in work.batches:
             if batch.key is None:
                 work.poisoned.append(_Poisoned(batch, delivery))  # only poison has no key
                 continue
             self._parts.receiver.heard(batch.gateway, batch.key)
-            digests = known.setdefault((batch.gateway, batch.key), set())
+            digests = known.value.setdefault((batch.gateway, batch.key), set())
             fate = Receiver.fate(batch.digest, digests)
             if fate is Fate.SKIP:
                 metrics.repeated.inc()
@@ -153,9 +156,10 @@ class Pipeline:
             if isinstance(batch, Poison):
                 work.poisoned.append(_Poisoned(batch, delivery))
             else:
-                work.fresh.append(batch)
+                work.fresh.append(_Fresh(batch, delivery))
+        return True
 
-    def _known(self, batches: Iterable[Opened | Poison]) -> dict[Keyed, set[str]]:
+    def _known(self, batches: Iterable[Opened | Poison]) -> Digests:
         """Digests of what may be a repeat; a sequence not in the ledger is surely new."""
         receiver = self._parts.receiver
         maybe = [
@@ -168,58 +172,85 @@ class Pipeline:
 
     # ---- judge and store
 
-    def _judge(self, fresh: Iterable[Opened]) -> Verdict:
-        batches = (opened.batch for opened in fresh)
+    def _judge(self, fresh: Iterable[_Fresh]) -> Verdict:
+        batches = (one.opened.batch for one in fresh)
         return self._parts.gate.judge(batches, now_ms=self._parts.clock.now_ms())
 
-    def _write(self, work: _Sorted, verdict: Verdict) -> list[Refusal]:
-        """What the store will never take, after everything else is stored."""
+    def _write(self, work: _Sorted, verdict: Verdict) -> list[Quarantined] | None:
+        """What the store will never take, after everything else is stored; None if stopped."""
         if not work.fresh:
             return []
         try:
-            return self._store(work, verdict)
+            outcome = self._patiently("store", lambda: self._store(work, verdict))
         except StoreRefused as error:
-            if len(work.fresh) == 1:
-                log.error("store.refused", gateway=work.fresh[0].gateway, error=str(error))
-                return [Refusal(row=row, message=str(error)) for row in verdict.rows]
-        # One batch that the store will never take must not hold up the others.
-        singles = [
-            _Sorted(fresh=[opened], poisoned=[], spoken=[], topics={}, forked=work.forked)
-            for opened in work.fresh
-        ]
-        refused = (self._write(single, self._judge(single.fresh)) for single in singles)
-        return list(chain.from_iterable(refused))
+            if len(work.fresh) > 1:
+                return self._write_singly(work)
+            return self._write_without(work, verdict, error)
+        if outcome.value is None:
+            return None
+        self._count(work, verdict, outcome.value)
+        now_ms = self._parts.clock.now_ms()
+        return [_refused(refusal, now_ms) for refusal in outcome.value.refused]
 
-    def _store(self, work: _Sorted, verdict: Verdict) -> list[Refusal]:
-        outcome = self._parts.store.write(verdict.rows, verdict.rejections, overlapping=work.forked)
-        metrics = self._parts.metrics
+    def _store(self, work: _Sorted, verdict: Verdict) -> WriteOutcome:
+        return self._parts.store.write(verdict.rows, verdict.rejections, overlapping=work.forked)
+
+    def _write_singly(self, work: _Sorted) -> list[Quarantined] | None:
+        """One batch that the store will never take must not hold up the others."""
+        refused: list[Quarantined] = []
+        for one in work.fresh:
+            single = _Sorted(fresh=[one], forked=work.forked)
+            aside = self._write(single, self._judge(single.fresh))
+            if aside is None:
+                return None
+            refused += aside
+        return refused
+
+    def _write_without(
+        self, work: _Sorted, verdict: Verdict, error: StoreRefused
+    ) -> list[Quarantined] | None:
+        """The bytes of the one batch keep what is rejected; what is good may still be stored."""
+        (one,) = work.fresh
+        log.error("store.refused", gateway=one.opened.gateway, error=str(error))
+        if not verdict.rejections:
+            return [_refused_whole(one, error, self._parts.clock.now_ms())]
+        aside = self._write(work, Verdict(rows=verdict.rows, rejections=[]))
+        if aside is None or any(entry.key for entry in aside):
+            return aside
+        return [*aside, _refused_whole(one, error, self._parts.clock.now_ms())]
+
+    def _count(self, work: _Sorted, verdict: Verdict, outcome: WriteOutcome) -> None:
+        metrics, clock = self._parts.metrics, self._parts.clock
         metrics.stored.inc(outcome.stored_values)
         metrics.duplicates.inc(outcome.duplicate_values)
-        for rejection in (*verdict.rejections, *outcome.conflicts):
-            metrics.rejected(rejection.reason)
-        clock = self._parts.clock
+        for conflict in outcome.conflicts:
+            metrics.rejected(conflict.reason)
         now_ms = clock.now_ms()
         # One reading of a batch stands for all: they were sealed within a second of each other.
-        for opened in work.fresh:
-            first = opened.batch.readings[:1]
-            metrics.latency.observe(clock.real_s(now_ms - first[0].at_ms) if first else 0.0)
-        return list(outcome.refused)
+        # What was rejected may have been for its time.
+        rejected = {(rejection.meter, rejection.at_ms) for rejection in verdict.rejections}
+        for one in work.fresh:
+            for first in one.opened.batch.readings[:1]:
+                if (first.meter, first.at_ms) not in rejected:
+                    metrics.latency.observe(clock.real_s(now_ms - first.at_ms))
 
     # ---- record
 
-    def _settle(self, work: _Sorted, verdict: Verdict, refused: list[Refusal]) -> Record:
+    def _settle(self, work: _Sorted, verdict: Verdict, refused: list[Quarantined]) -> Record:
         """Everything this group changes in the small state, for one transaction."""
         now_ms = self._parts.clock.now_ms()
         ledgers = self._record_batches(work)
         for topic, leaf, delivery in work.spoken:
             ledgers |= self._hear(topic, leaf, delivery, now_ms)
+        for rejection in verdict.rejections:
+            self._parts.metrics.rejected(rejection.reason)
         quarantined = [_quarantined(p.poison, p.delivery, now_ms) for p in work.poisoned]
-        quarantined += [_refused(refusal, now_ms) for refusal in refused]
+        quarantined += refused
         for entry in quarantined:
             self._parts.metrics.quarantined(entry.reason)
             log.warning("quarantine", gateway=entry.gateway, reason=entry.reason)
         return Record(
-            batches=[_stored(opened, now_ms) for opened in work.fresh]
+            batches=[_stored(one.opened, now_ms) for one in work.fresh]
             + [_set_aside(p.poison, now_ms) for p in work.poisoned if p.poison.key],
             ledgers=[(gateway, epoch, led) for (gateway, epoch), led in ledgers.items()],
             quarantined=quarantined,
@@ -230,7 +261,7 @@ class Pipeline:
     def _record_batches(self, work: _Sorted) -> dict[tuple[str, str], EpochLedger]:
         """The ledgers with the group in them. Nothing is said before they are in SQL."""
         keys: dict[str, list[BatchKey]] = {}
-        named = [(opened.gateway, opened.key) for opened in work.fresh]
+        named = [(one.opened.gateway, one.opened.key) for one in work.fresh]
         named += [(p.poison.gateway, p.poison.key) for p in work.poisoned if p.poison.key]
         for gateway, key in named:
             keys.setdefault(gateway, []).append(key)
@@ -248,12 +279,11 @@ class Pipeline:
         """A gateway spoke of itself: its link, or its state and with it what it holds."""
         known = self._links.get(topic.gateway) or _unheard(topic)
         if leaf is Leaf.LINK:
-            link = delivery.payload.decode("utf-8", "replace")[:16]
-            self._links[topic.gateway] = _with_link(known, link, now_ms)
+            self._links[topic.gateway] = self._with_link(known, delivery.payload, now_ms)
             return {}
         self._links[topic.gateway] = known
         try:
-            state = decode_state(delivery.payload)
+            state = open_state(topic, delivery.payload)
         except WireInvalid as error:
             self._parts.metrics.unreadable_states.inc()
             log.warning("state.unreadable", gateway=topic.gateway, error=str(error))
@@ -264,6 +294,14 @@ class Pipeline:
         self._tell_lost(topic.gateway, changed)
         receiver.keep(topic.gateway, changed)
         return {(topic.gateway, epoch): ledger for epoch, ledger in changed.items()}
+
+    def _with_link(self, known: GatewayRecord, payload: bytes, now_ms: int) -> GatewayRecord:
+        link = payload.decode("ascii", "replace")
+        if link not in _LINK_WORDS:
+            self._parts.metrics.unreadable_states.inc()
+            log.warning("link.unreadable", gateway=known.gateway, bytes=len(payload))
+            link = "unknown"
+        return structs.replace(known, link=link, link_ms=now_ms)
 
     def _tell_lost(self, gateway: str, changed: dict[str, EpochLedger]) -> None:
         """Rule 4: a gap that nobody can fill is counted and said aloud."""
@@ -338,6 +376,20 @@ def _refused(refusal: Refusal, now_ms: int) -> Quarantined:
     )
 
 
+def _refused_whole(one: _Fresh, error: StoreRefused, now_ms: int) -> Quarantined:
+    """A batch that the store will never take, or not what was rejected of it."""
+    return Quarantined(
+        gateway=one.opened.gateway,
+        key=one.opened.key,
+        digest=one.opened.digest,
+        reason=PoisonReason.STORE_REFUSED,
+        message=str(error),
+        received_ms=now_ms,
+        content_type=one.delivery.content_type or JSON_TYPE,
+        payload=one.delivery.payload,
+    )
+
+
 def _unheard(topic: GatewayTopic) -> GatewayRecord:
     return GatewayRecord(
         gateway=topic.gateway,
@@ -347,10 +399,6 @@ def _unheard(topic: GatewayTopic) -> GatewayRecord:
         link="unknown",
         link_ms=0,
     )
-
-
-def _with_link(known: GatewayRecord, link: str, now_ms: int) -> GatewayRecord:
-    return structs.replace(known, link=link, link_ms=now_ms)
 
 
 def _with_state(known: GatewayRecord, state: State, now_ms: int) -> GatewayRecord:

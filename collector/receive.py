@@ -18,9 +18,11 @@ from metering.wire import (
     JSON_TYPE,
     SEALED_LIMIT,
     ZSTD_TYPE,
+    State,
     WireInvalid,
     WireReason,
     decode_batch,
+    decode_state,
     digest_of,
 )
 
@@ -98,17 +100,21 @@ def open_batch(
     """
     key, digest, wrong = identify(properties, payload)
 
-    def poison(reason: PoisonReason, message: str, named: BatchKey | None = key) -> Poison:
-        return Poison(
-            gateway=topic.gateway, key=named, digest=digest, reason=reason, message=message
-        )
+    def poison(reason: PoisonReason, message: str) -> Poison:
+        return Poison(gateway=topic.gateway, key=key, digest=digest, reason=reason, message=message)
 
     if key is None:
         return poison(PoisonReason.NO_IDENTITY, wrong)
     actual = digest_of(payload)
     if actual != digest:
         # The bytes named are not these: the gateway still has them and sends them again.
-        return poison(PoisonReason.DIGEST_MISMATCH, f"SHA-256 of the bytes is {actual}", None)
+        return Poison(
+            gateway=topic.gateway,
+            key=None,
+            digest=actual,
+            reason=PoisonReason.DIGEST_MISMATCH,
+            message=f"user property digest is {digest}, SHA-256 of the bytes is {actual}",
+        )
     try:
         batch = decode_batch(_body(payload, content_type, decompress))
     except WireInvalid as error:
@@ -118,6 +124,31 @@ def open_batch(
     if batch.key != key:
         return poison(PoisonReason.WRONG_KEY, f"it says it is {batch.key}")
     return Opened(gateway=topic.gateway, key=key, digest=digest, batch=batch)
+
+
+def open_state(topic: GatewayTopic, payload: bytes) -> State:
+    """Read a gateway's word about itself.
+
+    Args:
+        topic: whose topic it came on.
+
+    Raises:
+        WireInvalid: not a state, another gateway's, or one that contradicts itself.
+    """
+    state = decode_state(payload)
+    if state.gateway != topic.gateway:
+        raise _senseless(f"it says it is {state.gateway!r}'s")
+    for held in state.epochs:
+        if not is_ulid(held.epoch):
+            raise _senseless(f"epoch {held.epoch!r} is no ULID")
+        ends = [end for gone in (*held.dropped, *held.released) for end in (gone.first, gone.last)]
+        if held.oldest > held.next or any(end >= held.next for end in ends):
+            raise _senseless(f"epoch {held.epoch} holds or drops what it says it never sealed")
+    return state
+
+
+def _senseless(message: str) -> WireInvalid:
+    return WireInvalid(WireReason.UNDECODABLE, f"not a state: {message}")
 
 
 def _body(payload: bytes, content_type: str | None, decompress: Decompress) -> bytes:

@@ -1,14 +1,27 @@
 """Settings: the collector's own file, checked before anything starts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from collector.fleet.codes import Id, QuantityName
+from documents.finding import Problem
 from documents.load import load
 from documents.secret import Secret
 from documents.settings import BrokerSettings, ReplaySettings
-from documents.strict import Strict
+from documents.strict import Strict, matching
+from link.mqtt import Broker, LinkInvalid
+
+Share = Annotated[
+    str,
+    matching(
+        r"[0-9]{6}/(\+|[a-z0-9][a-z0-9-]{0,62})",
+        'a share (a district and "+" or one gateway, like "120101/gw-e001")',
+    ),
+]
 
 
 class DuckDbSettings(Strict):
@@ -51,10 +64,10 @@ class ApiSettings(Strict):
 
 
 class RuleSettings(Strict):
-    """One threshold on a quantity, with hysteresis."""
+    """One threshold on a quantity, with hysteresis: resolves at or below where it fires."""
 
-    id: str
-    quantity: str
+    id: Id
+    quantity: QuantityName
     fires_above: float
     resolves_below: float
     meters: tuple[str, ...] | None = None
@@ -77,7 +90,7 @@ class CollectorSettings(Strict):
     broker: BrokerSettings
     store: Annotated[DuckDbSettings | InfluxSettings, Field(discriminator="kind")]
     state_url: str | None = None
-    shares: tuple[str, ...] | None = None
+    shares: Annotated[tuple[Share, ...], Field(min_length=1)] | None = None
     group: GroupSettings = GroupSettings()
     api: ApiSettings = ApiSettings()
     rules: tuple[RuleSettings, ...] = ()
@@ -91,4 +104,35 @@ def load_settings(path: Path) -> CollectorSettings:
     Raises:
         DocumentInvalid: every mistake in it, with file, line and key.
     """
-    return load(path, CollectorSettings)
+    return load(path, CollectorSettings, _problems)
+
+
+def _problems(settings: CollectorSettings) -> Iterator[Problem]:
+    """What the schema cannot say."""
+    try:
+        Broker(url=settings.broker.url, client_id="").address()
+    except LinkInvalid as error:
+        yield Problem(("broker", "url"), str(error))
+    if isinstance(settings.store, InfluxSettings) and not _is_http(settings.store.url):
+        message = f"http://HOST[:PORT] or https://… is needed, '{settings.store.url}' came"
+        yield Problem(("store", "url"), message)
+    first: dict[str, int] = {}
+    for place, rule in enumerate(settings.rules):
+        path = ("rules", place)
+        if first.setdefault(rule.id, place) != place:
+            other = ("rules", first[rule.id], "id")
+            yield Problem((*path, "id"), f"'{rule.id}' is a rule already", other)
+        if rule.resolves_below > rule.fires_above:
+            yield Problem(
+                (*path, "resolves_below"),
+                f"at most fires_above ({rule.fires_above:g}) is needed,"
+                f" {rule.resolves_below:g} came",
+            )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -156,10 +156,7 @@ def tags_of(entry: MeterEntry) -> Tags:
 
 
 def _compile(entry: MeterEntry) -> _InForce:
-    bounds = {
-        name: entry.limits.get(name, (quantity.lowest, quantity.highest))
-        for name, quantity in QUANTITIES.items()
-    }
+    bounds = {name: _narrowed(name, entry) for name in QUANTITIES}
     just_below = _LOWEST_SENTINEL - 1
     return _InForce(
         gateway=entry.gateway,
@@ -172,6 +169,13 @@ def _compile(entry: MeterEntry) -> _InForce:
 
 
 _END_OF_TIME_MS = 1 << 62
+
+
+def _narrowed(name: str, entry: MeterEntry) -> tuple[float, float]:
+    """The fleet's limits narrow the quantity's own range; they cannot widen it."""
+    quantity = QUANTITIES[name]
+    low, high = entry.limits.get(name, (quantity.lowest, quantity.highest))
+    return max(low, quantity.lowest), min(high, quantity.highest)
 
 
 def _sift(

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateways.decode import Decoder
-from gateways.model import MeterModel, read_model
+from gateways.model import MeterModel
+from gateways.model_file import read_model
 from gateways.plan import Block, plan_blocks
 from gateways.strict import ContentInvalid, Path, convert, nearest
 from gateways.wiring import Direction, Ratio, Wiring

@@ -182,6 +182,8 @@ class Publisher:
         if not delivery.retained:
             self._time.learn(commit.now_ms)
         self._follow(effect)
+        if self._sender.is_unheard(commit, self._time.monotonic_ms()):
+            self._state_due.set()
         self._wake.set()
 
     def _follow(self, effect: CommitEffect) -> None:
@@ -294,6 +296,7 @@ class Publisher:
 
     async def drain(self, most_s: float) -> int:
         """Wait until everything is committed, but not for ever; returns what is left."""
+        self._state_due.set()  # the answer names what the collector lacks
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most_s):
                 while self._sender.backlog():  # noqa: ASYNC110 - commits change it, no event does

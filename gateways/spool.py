@@ -19,6 +19,10 @@ class SpoolFull(TransientError):
     """The disk took nothing even after the oldest batches were dropped and the reserve freed."""
 
 
+class SpoolBusy(TransientError):
+    """The file cannot be used just now, whatever is in it: locked, read-only, out of reach."""
+
+
 class SpoolCorrupt(PermanentError):
     """The file is damaged; `renew` sets it aside and opens a new one."""
 
@@ -43,10 +47,17 @@ Dropped = Mapping[str, Ranges]  # by epoch: sequences thrown away to make room
 
 
 class Spool(Protocol):
-    """Every method that writes is durable when it returns."""
+    """Every method that writes is durable when it returns.
+
+    Any may raise `SpoolBusy` or `SpoolCorrupt`; those that write `SpoolFull`.
+    """
 
     def books(self) -> list[EpochBook]:
-        """What is on disk, by epoch, oldest epoch first."""
+        """What is on disk, by epoch, oldest epoch first.
+
+        What was sealed, is not here and was not let go of as committed counts as `dropped`: it
+        went with a damaged file.
+        """
         ...
 
     def generation(self, store: str) -> int:
@@ -54,21 +65,28 @@ class Spool(Protocol):
         ...
 
     def mint(self, epoch: str) -> None:
-        """Open an epoch; its sequences start at 1."""
+        """Open an epoch; its sequences start at 1. Epochs that nothing is left of are forgotten."""
         ...
 
     def append(
         self, sealed: Sealed, *, sealed_at_ms: int, unsealed: tuple[int, ...] = ()
     ) -> Dropped:
-        """Keep a batch, and in the same step forget the unsealed readings that went into it."""
+        """Keep a batch, and in the same step forget the unsealed readings that went into it.
+
+        Returns:
+            What was dropped to make room since this or `prune` last said so, by any method.
+        """
         ...
 
     def load(self, key: BatchKey) -> Sealed | None:
-        """A batch's bytes, exactly as sealed; None if it is no longer held."""
+        """A batch's bytes, exactly as sealed; None if they are no longer held, or no longer so."""
         ...
 
     def mark(self, store: str, generation: int, books: tuple[EpochBook, ...]) -> None:
-        """Keep what commits said: `committed`, `forked`, and which epochs still matter."""
+        """Keep what commits said: `committed`, `forked`, and which epochs still matter.
+
+        An epoch older than these and not among them is forgotten; a younger one was minted since.
+        """
         ...
 
     def keep_unsealed(self, boot: str, taken: tuple[tuple[int, Reading], ...]) -> None:

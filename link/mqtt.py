@@ -6,6 +6,8 @@ beyond its own callbacks. Callbacks run on paho's thread and must return at once
 """
 
 import ssl
+import sys
+import threading
 import time
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -59,10 +61,19 @@ class Broker(Struct, frozen=True, kw_only=True):
     receive_maximum: int = 100
 
     def address(self) -> tuple[str, int]:
-        parts = urlsplit(self.url)
-        if parts.scheme not in _SCHEMES or not parts.hostname:
+        """Host and port.
+
+        Raises:
+            LinkInvalid: the URL names none.
+        """
+        try:
+            parts = urlsplit(self.url)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # a port that is no number, a bracket that does not close
+            parts, host, port = None, None, None
+        if parts is None or parts.scheme not in _SCHEMES or not host:
             raise LinkInvalid(f"broker {self.url!r}: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
-        return parts.hostname, parts.port or _SCHEMES[parts.scheme]
+        return host, port or _SCHEMES[parts.scheme]
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -128,14 +139,22 @@ class Link:
         Args:
             topics: subscribed at every connect, QoS 1.
             will: what the broker says for us when the link falls.
+
+        Raises:
+            LinkInvalid: the broker's URL or a certificate file cannot be used.
         """
         self._broker = broker
+        self._address = broker.address()
         self._topics = topics
         self._listener = listener
         self._connection = 0
         self._up_since_ms = 0
         self._evictions = 0
         self._up = False
+        self._unreachable = False
+        # Held where a connection ends and where it is acknowledged on: what paho is given before
+        # it knows of the end goes with that connection, what came after would reach the next one.
+        self._ending = threading.Lock()
         self._client = self._make_client(will)
 
     def _make_client(self, will: Message | None) -> paho.Client:
@@ -154,6 +173,7 @@ class Link:
         if self._broker.url.startswith("mqtts:"):
             self._secure(client)
         client.on_connect = self._connected
+        client.on_connect_fail = self._failed
         client.on_disconnect = self._disconnected
         client.on_message = self._delivered
         client.on_publish = self._published
@@ -170,7 +190,7 @@ class Link:
 
     def start(self) -> None:
         """Connect in the background, for as long as it takes."""
-        host, port = self._broker.address()
+        host, port = self._address
         connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's own gap
         connect.SessionExpiryInterval = self._broker.session_expiry_s
         connect.ReceiveMaximum = self._broker.receive_maximum
@@ -219,9 +239,14 @@ class Link:
         )
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """PUBACK. After a reconnect the broker delivers again, so an old one is let be."""
-        if self._up and delivery.connection == self._connection:
-            self._client.ack(delivery.packet, 1)
+        """PUBACK. After a reconnect the broker delivers again, so an old one is let be.
+
+        What somebody published with QoS 0 has no packet number: brokers close the link on a PUBACK
+        for it.
+        """
+        with self._ending:
+            if delivery.packet and self._up and delivery.connection == self._connection:
+                self._client.ack(delivery.packet, 1)
 
     # ---- paho's callbacks, on its thread
 
@@ -236,6 +261,7 @@ class Link:
         self._connection += 1
         self._up_since_ms = time.monotonic_ns() // 1_000_000
         self._up = True
+        self._unreachable = False
         if self._topics:
             client.subscribe([(topic, 1) for topic in self._topics])
         log.info("link.up", broker=self._broker.url, client=self._broker.client_id)
@@ -244,7 +270,8 @@ class Link:
     def _disconnected(
         self, client: paho.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
-        was_up, self._up = self._up, False
+        with self._ending:
+            was_up, self._up = self._up, False
         client.drop_out_messages()
         if not was_up:
             return
@@ -255,6 +282,12 @@ class Link:
         tell = log.warning if reason.is_failure else log.info
         tell("link.down", broker=self._broker.url, reason=str(reason), evicted=evicted)
         self._listener.down(str(reason))
+
+    def _failed(self, _client: paho.Client, _userdata: Any) -> None:
+        """Nobody answered; paho calls this while it handles the error, and tries again."""
+        if not self._unreachable:
+            self._unreachable = True
+            log.warning("link.unreachable", broker=self._broker.url, error=str(sys.exception()))
 
     def _delivered(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
         properties = message.properties

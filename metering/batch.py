@@ -1,13 +1,16 @@
 """Batch: readings in one message, under an identity that never changes."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from metering.reading import Reading
+from metering.reading import EpochMs, Reading
 
 VERSION = 1
+
+# A place in an epoch, from 1. Checked where bytes come in.
+Sequence = Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class ClockState(StrEnum):
@@ -42,8 +45,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     v: int
     gateway: str
     epoch: str
-    sequence: int
-    sealed_at_ms: int = field(name="sealed_at")
+    sequence: Sequence
+    sealed_at_ms: EpochMs = field(name="sealed_at")
     clock: str
     readings: tuple[Reading, ...]
 

@@ -1,8 +1,12 @@
 """Reading: one meter's answer at one instant, as a row of values by quantity."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
+
+# Epoch milliseconds, UTC. Checked where bytes come in: what is wider fits no database.
+EpochMs = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 
 class Fault(StrEnum):
@@ -32,6 +36,6 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
 
     meter: str
-    at_ms: int = field(name="at")
+    at_ms: EpochMs = field(name="at")
     values: dict[str, float] = {}
     fault: str | None = None

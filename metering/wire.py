@@ -7,19 +7,22 @@ bytes here are always plain JSON. `docs/data-contract.md` says the same for a th
 import hashlib
 import math
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from metering.batch import VERSION, Batch
+from metering.batch import VERSION, Batch, Sequence
 from metering.errors import PermanentError
-from metering.reading import Reading
+from metering.reading import EpochMs, Reading
 
 JSON_TYPE = "application/json"
 ZSTD_TYPE = "application/json+zstd"
 SEALED_LIMIT = 256 * 1024  # bytes of a batch as sent
 DECODED_LIMIT = 2 * 1024 * 1024  # bytes of a batch as plain JSON
+
+
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class WireReason(StrEnum):
@@ -42,8 +45,8 @@ class WireInvalid(PermanentError):
 class Range(Struct, frozen=True, array_like=True):
     """Sequences from `first` to `last`, both included; `[3, 7]` on the wire."""
 
-    first: int
-    last: int
+    first: Sequence
+    last: Sequence
 
 
 class EpochHeld(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,8 +60,8 @@ class EpochHeld(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     epoch: str
-    oldest: int
-    next: int
+    oldest: Sequence
+    next: Sequence
     dropped: tuple[Range, ...] = ()
     released: tuple[Range, ...] = ()
 
@@ -66,17 +69,17 @@ class EpochHeld(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class MeterHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One meter as its gateway sees it: well since, or silent since and why."""
 
-    since_ms: int = field(name="since")
+    since_ms: EpochMs = field(name="since")
     fault: str | None = None
 
 
 class SpoolState(Struct, frozen=True, kw_only=True):
     """How full the spool is. `size` is its bytes on disk, `backlog` its uncommitted batches."""
 
-    size: int
-    backlog: int
-    unsealed: int
-    corrupt: int = 0  # files set aside since the spool's folder was made
+    size: _Count
+    backlog: _Count
+    unsealed: _Count
+    corrupt: _Count = 0  # files set aside since the spool's folder was made
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -96,14 +99,14 @@ class State(Struct, frozen=True, kw_only=True):
     v: int
     gateway: str
     version: str
-    at_ms: int = field(name="at")
+    at_ms: EpochMs = field(name="at")
     fleet: str
     clock: str
     epochs: tuple[EpochHeld, ...]
     meters: dict[str, MeterHealth]
     spool: SpoolState
-    stuck: tuple[tuple[str, int], ...] = ()
-    forks: int = 0
+    stuck: tuple[tuple[str, Sequence], ...] = ()
+    forks: _Count = 0
     polled: int = 0
     published: int = 0
     forgotten: int = 0
@@ -113,7 +116,7 @@ class EpochCommit(Struct, frozen=True, kw_only=True):
     """What the collector has of one epoch: everything in 1..through but `missing`."""
 
     epoch: str
-    through: int
+    through: _Count
     missing: tuple[Range, ...] = ()
 
 
@@ -128,8 +131,8 @@ class Commit(Struct, frozen=True, kw_only=True):
 
     v: int
     store: str
-    generation: int
-    now_ms: int = field(name="now")
+    generation: _Count
+    now_ms: EpochMs = field(name="now")
     epochs: tuple[EpochCommit, ...]
 
 
@@ -137,7 +140,7 @@ class _LooseReading(Struct, kw_only=True):
     """A reading whose values may be anything: one absurd number must not cost its batch."""
 
     meter: str
-    at: int
+    at: EpochMs
     values: dict[str, msgspec.Raw] = {}
     fault: str | None = None
 
@@ -146,8 +149,8 @@ class _LooseBatch(Struct, kw_only=True):
     v: int
     gateway: str
     epoch: str
-    sequence: int
-    sealed_at: int
+    sequence: Sequence
+    sealed_at: EpochMs
     clock: str
     readings: list[_LooseReading]
 
@@ -220,9 +223,10 @@ def _decode_loosely(body: bytes) -> Batch:
 
 def _number(raw: msgspec.Raw) -> float:
     try:
-        return float(bytes(raw))
+        number = float(bytes(raw))
     except ValueError:
         return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _check_version(body: bytes) -> None:

@@ -1,31 +1,84 @@
-"""The one command: `nenghao`."""
+"""The one command: `nenghao`.
+
+A command's modules are imported when it is called: a gateway box has neither database client nor
+web server, and what is not imported needs no memory.
+"""
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from metering.errors import NenghaoError
-from nenghao.commands.collector import collector
-from nenghao.commands.demo import demo
-from nenghao.commands.fleet import fleet
-from nenghao.commands.gateway import gateway
-from nenghao.commands.simulate import simulate
+from metering.errors import NenghaoError, PermanentError
 from nenghao.logs import set_up_logs
 from nenghao.say import FOUND, say_error
 
+_EXTRAS = {
+    "fleet": "collector",
+    "gateway": "gateway",
+    "collector": "collector",
+    "simulate": "gateway",
+    "demo": "gateway,collector",
+}
+
+
+class ExtraMissing(PermanentError):
+    """A part of the software that is not installed here."""
+
+
+class Commands(TyperGroup):
+    """The commands by name; each lives in the module of its name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        return list(_EXTRAS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the same
+        return _load(cmd_name) if cmd_name in _EXTRAS else None
+
+
+def _load(name: str) -> Any:
+    """The command of that name, as typer made it."""
+    try:
+        command = getattr(import_module(f"nenghao.commands.{name}"), name)
+    except ModuleNotFoundError as error:
+        return _absent(name, error.name)
+    if isinstance(command, typer.Typer):
+        group = typer.main.get_group(command)
+        group.name = name
+        return group
+    return _alone(name, command)
+
+
+def _alone(name: str, function: Callable[..., None], **settings: Any) -> Any:
+    lone = typer.Typer(add_completion=False)
+    lone.command(name, **settings)(function)
+    return typer.main.get_command(lone)
+
+
+def _absent(name: str, lacking: str | None) -> Any:
+    """A command that is listed and says what it would need."""
+    hint = f"pip install 'nenghao[{_EXTRAS[name]}]'"
+
+    def refuse() -> NoReturn:
+        raise ExtraMissing(f"nenghao {name} needs {lacking}, which is not installed: {hint}")
+
+    escaped = hint.replace("[", r"\[")  # typer reads brackets as markup
+    return _alone(name, refuse, help=f"未安装：{escaped}", context_settings=_ANYTHING)
+
+
+_ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
+
 app = typer.Typer(
     name="nenghao",
+    cls=Commands,
     help="能耗：公共建筑能耗在线监测",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(fleet, name="fleet")
-app.add_typer(gateway, name="gateway")
-app.add_typer(collector, name="collector")
-app.command()(simulate)
-app.command()(demo)
 
 
 @app.callback()

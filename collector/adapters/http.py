@@ -21,6 +21,7 @@ class HttpServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
+            self._socket.listen()  # until somebody listens, a second one may bind as well
         except OSError as error:
             self._socket.close()
             raise PortTaken(

@@ -31,6 +31,10 @@ class StateTooNew(PermanentError):
     """A later version of this software wrote the small state."""
 
 
+class StateInvalid(PermanentError):
+    """A URL that names no database, or one whose driver is not installed."""
+
+
 _meta = sa.MetaData()
 _facts = sa.Table(
     "fact",
@@ -120,12 +124,16 @@ class SqlSmallState:
 
         Raises:
             StateAway: it cannot be reached.
-            StateTooNew: its schema is later than this software's.
+            StateTooNew: its schema is later than this software's; nothing was changed.
+            StateInvalid: the URL can never work.
         """
         self._engine = _engine(url)
-        with _translated("open the small state"), self._engine.begin() as connection:
-            _meta.create_all(connection)
-            _migrate(connection)
+        try:
+            with self._writing("open the small state") as connection:
+                _migrate(connection)
+        except BaseException:
+            self._engine.dispose()
+            raise
 
     def close(self) -> None:
         self._engine.dispose()
@@ -233,7 +241,11 @@ class SqlSmallState:
 
 
 def _engine(url: str) -> Engine:
-    engine = sa.create_engine(url)
+    try:
+        engine = sa.create_engine(url)
+    except (exc.ArgumentError, ImportError) as error:
+        # Not the URL itself: it may hold a password.
+        raise StateInvalid(f"state_url cannot be used: {error}") from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
     return engine
@@ -245,7 +257,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    version = int(_fact(connection, "schema", str(SCHEMA_VERSION)))
+    version = SCHEMA_VERSION
+    if sa.inspect(connection).has_table(_facts.name):
+        version = int(_fact(connection, "schema", str(SCHEMA_VERSION)))
     if version > SCHEMA_VERSION:
         raise StateTooNew(
             f"the small state has schema {version}, this version knows {SCHEMA_VERSION}: "
@@ -253,6 +267,7 @@ def _migrate(connection: Connection) -> None:
         )
     for step in range(version, SCHEMA_VERSION):
         _MIGRATIONS[step](connection)
+    _meta.create_all(connection)
     _put(connection, _facts, {"name": "schema", "value": str(SCHEMA_VERSION)})
 
 

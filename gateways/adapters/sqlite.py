@@ -2,36 +2,52 @@
 
 WAL with synchronous=FULL: a transaction is on the disk when it returns. In WAL mode a full disk
 refuses even DELETE, so a reserve file stands beside the database; at ENOSPC it is freed, the oldest
-batches are dropped, and the reserve is restored.
+batches are dropped, and the reserve is restored, smaller if the disk has less. The database keeps
+the pages that dropping freed: nobody else's file takes them.
+
+A damaged file is noticed by whoever reads it; a mark beside it makes the next start set it aside.
 """
 
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from gateways.spool import Dropped, SpoolCorrupt, SpoolFull, Unsealed
+from gateways.adapters.reserve import Reserve
+from gateways.adapters.sqlite_errors import Meaning, meaning_of
+from gateways.adapters.sqlite_salvage import (
+    BatchRow,
+    Remains,
+    UnsealedRow,
+    batches_in,
+    remains_of,
+    unsealed_in,
+)
+from gateways.spool import Dropped, SpoolBusy, SpoolCorrupt, SpoolFull, Unsealed
 from metering.batch import BatchKey, Sealed
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import EpochBook
 from metering.reading import Reading
+from metering.wire import digest_of
 
 log = structlog.get_logger()
 
-_RESERVE_BYTES = 4 << 20
-_ROOM_BATCHES = 32  # dropped at once when the disk is full
+_ROOM_ROUNDS = 4
+_DROPPED_AT_ONCE = 32
+_SALVAGED_AT_ONCE = 64
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (
   number INTEGER PRIMARY KEY, epoch TEXT NOT NULL UNIQUE, next INTEGER NOT NULL DEFAULT 1,
   committed TEXT NOT NULL DEFAULT '[]', dropped TEXT NOT NULL DEFAULT '[]',
-  forked INTEGER NOT NULL DEFAULT 0);
+  released TEXT NOT NULL DEFAULT '[]', forked INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS batch (
   epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, sealed_at_ms INTEGER NOT NULL,
   digest TEXT NOT NULL, content_type TEXT NOT NULL, payload BLOB NOT NULL);
@@ -42,59 +58,98 @@ CREATE TABLE IF NOT EXISTS unsealed (
 """
 
 
+_BESIDE = ("-wal", "-shm")
+
+
 class SqliteSpool:
     """One thread at a time may use it; the agent gives it a thread of its own."""
 
     def __init__(self, folder: Path) -> None:
-        """Open or make the spool in `folder`; a damaged file is set aside and salvaged."""
+        """Open or make the spool in `folder`; a damaged file is set aside and salvaged.
+
+        Raises:
+            SpoolFull: the disk is full and the reserve is gone.
+            SpoolBusy: the file cannot be opened now, whatever is in it.
+        """
         self._folder = folder
         self._path = folder / "spool.sqlite"
-        self._reserve = folder / "reserve"
+        self._reserve = Reserve(folder / "reserve")
+        self._damage = folder / "damaged"
         folder.mkdir(parents=True, exist_ok=True)
         self._numbers: dict[str, int] = {}
+        self._untold: dict[str, Ranges] = {}
+        self._connection: sqlite3.Connection | None = None
+        if self._damage.exists():
+            self.renew()
+            return
         try:
-            self._connection = self._open()
+            self._open()
+            self.books()
         except SpoolCorrupt:
             self.renew()
 
-    def _open(self) -> sqlite3.Connection:
-        with _translated("open the spool"):
-            connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, timeout=5
-            )
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA wal_autocheckpoint=256")
-            connection.execute("PRAGMA journal_size_limit=1048576")
-            connection.executescript(_SCHEMA)
-            rows = connection.execute("SELECT epoch, number FROM epoch").fetchall()
-            self._numbers = dict(rows)
-        self._restore_reserve()
-        return connection
+    @property
+    def _sql(self) -> sqlite3.Connection:
+        assert self._connection is not None, "the spool is closed"
+        return self._connection
+
+    def _open(self) -> None:
+        try:
+            self._connect()
+        except SpoolFull:
+            self._reserve.free()
+            self._connect()
+        self._reserve.restore()
+
+    def _connect(self) -> None:
+        try:
+            with self._attempt("open the spool"):
+                self._connection = sqlite3.connect(
+                    self._path, isolation_level=None, check_same_thread=False, timeout=5
+                )
+                self._sql.execute("PRAGMA journal_mode=WAL")
+                self._sql.execute("PRAGMA synchronous=FULL")
+                self._sql.execute("PRAGMA wal_autocheckpoint=256")
+                self._sql.execute("PRAGMA journal_size_limit=1048576")
+                self._sql.executescript(_SCHEMA)
+            self._learn_numbers()
+        except BaseException:
+            # Left to the garbage collector it would delete the log of the file that follows.
+            self.close()
+            raise
+
+    def _learn_numbers(self) -> None:
+        with self._attempt("list the epochs"):
+            rows = self._sql.execute("SELECT epoch, number FROM epoch").fetchall()
+        self._numbers = dict(rows)
 
     # ---- reading
 
     def books(self) -> list[EpochBook]:
-        with _translated("list the spool"):
-            epochs = self._connection.execute(
-                "SELECT number, epoch, next, committed, dropped, forked FROM epoch ORDER BY number"
+        with self._attempt("list the spool"):
+            epochs = self._sql.execute(
+                "SELECT number, epoch, next, committed, dropped, released, forked FROM epoch"
+                " ORDER BY number"
             ).fetchall()
-            keys = self._connection.execute(
+            keys = self._sql.execute(
                 "SELECT epoch, sequence FROM batch INDEXED BY batch_key ORDER BY epoch, sequence"
             )
             held: dict[int, list[tuple[int, int]]] = {}
             for number, sequence in keys:
                 _extend(held.setdefault(number, []), sequence)
         books = []
-        for number, epoch, following, committed, dropped, forked in epochs:
+        for number, epoch, following, committed, dropped, released, forked in epochs:
             sequences = Ranges(held.get(number, ()))
+            after = max(following, sequences.highest + 1)
+            # What is neither here nor was let go of is gone with a damaged file.
+            vanished = Ranges.span(1, after - 1) - sequences - self._ranges(released)
             books.append(
                 EpochBook(
                     epoch=epoch,
-                    next=max(following, sequences.highest + 1),
+                    next=after,
                     held=sequences,
-                    committed=_ranges(committed),
-                    dropped=_ranges(dropped),
+                    committed=self._ranges(committed),
+                    dropped=self._ranges(dropped) | vanished,
                     forked=bool(forked),
                 )
             )
@@ -104,35 +159,43 @@ class SqliteSpool:
         return int(self._meta(f"generation {store}", "0"))
 
     def load(self, key: BatchKey) -> Sealed | None:
-        with _translated(f"load batch {key.sequence}"):
-            row = self._connection.execute(
+        row = None
+        with suppress(SpoolCorrupt), self._attempt(f"load batch {key.sequence}"):
+            row = self._sql.execute(
                 "SELECT digest, content_type, payload FROM batch WHERE epoch=? AND sequence=?",
                 (self._numbers.get(key.epoch, -1), key.sequence),
             ).fetchone()
         if row is None:
             return None
-        return Sealed(key=key, digest=row[0], content_type=row[1], payload=row[2])
+        digest, content_type, payload = row
+        if not isinstance(payload, bytes) or digest_of(payload) != digest:
+            self._note_damage(f"batch {key.sequence} of {key.epoch} is not as it was sealed")
+            return None
+        return Sealed(key=key, digest=digest, content_type=content_type, payload=payload)
 
     def unsealed(self, limit: int) -> list[Unsealed]:
-        with _translated("list unsealed readings"):
-            rows = self._connection.execute(
+        with self._attempt("list unsealed readings"):
+            rows = self._sql.execute(
                 "SELECT number, boot, monotonic_ms, reading FROM unsealed ORDER BY number LIMIT ?",
                 (limit,),
             ).fetchall()
-        return [
-            Unsealed(
-                number=number,
-                boot=boot,
-                monotonic_ms=monotonic_ms,
-                reading=msgspec.msgpack.decode(reading, type=Reading),
-            )
-            for number, boot, monotonic_ms, reading in rows
-        ]
+        try:
+            return [
+                Unsealed(
+                    number=number,
+                    boot=boot,
+                    monotonic_ms=monotonic_ms,
+                    reading=msgspec.msgpack.decode(reading, type=Reading),
+                )
+                for number, boot, monotonic_ms, reading in rows
+            ]
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise self._corrupt(f"could not read an unsealed reading: {error}") from error
 
     def size(self) -> int:
-        with _translated("measure the spool"):
+        with self._attempt("measure the spool"):
             pages, free, page_size = (
-                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                self._sql.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size")
             )
         return int((pages - free) * page_size)
@@ -144,16 +207,21 @@ class SqliteSpool:
 
     def mint(self, epoch: str) -> None:
         def write() -> None:
-            cursor = self._connection.execute("INSERT INTO epoch (epoch) VALUES (?)", (epoch,))
-            self._numbers[epoch] = int(cursor.lastrowid or 0)
+            # An epoch that nothing is left of is forgotten; a box that restarts often has many.
+            self._sql.execute(
+                "DELETE FROM epoch WHERE dropped='[]'"
+                " AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.epoch=epoch.number)"
+            )
+            self._sql.execute("INSERT INTO epoch (epoch) VALUES (?)", (epoch,))
 
         self._write(f"open epoch {epoch}", write)
+        self._learn_numbers()
 
     def append(
         self, sealed: Sealed, *, sealed_at_ms: int, unsealed: tuple[int, ...] = ()
     ) -> Dropped:
         def write() -> None:
-            self._connection.execute(
+            self._sql.execute(
                 "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     self._numbers[sealed.key.epoch],
@@ -164,29 +232,34 @@ class SqliteSpool:
                     sealed.payload,
                 ),
             )
-            self._connection.executemany(
+            self._sql.executemany(
                 "DELETE FROM unsealed WHERE number=?", [(number,) for number in unsealed]
             )
 
-        return self._write(f"keep batch {sealed.key.sequence}", write)
+        self._write(f"keep batch {sealed.key.sequence}", write)
+        return self._tell()
 
     def mark(self, store: str, generation: int, books: tuple[EpochBook, ...]) -> None:
         def write() -> None:
-            known = {book.epoch for book in books}
             self._keep_meta(f"generation {store}", str(generation))
-            self._connection.executemany(
-                "UPDATE epoch SET committed=?, forked=? WHERE epoch=?",
-                [(_json(book.committed), int(book.forked), book.epoch) for book in books],
+            self._sql.executemany(
+                "UPDATE epoch SET committed=?, forked=?, next=MAX(next, ?) WHERE epoch=?",
+                [(_json(b.committed), int(b.forked), b.next, b.epoch) for b in books],
             )
-            for epoch in self._numbers.keys() - known:
-                self._connection.execute("DELETE FROM epoch WHERE epoch=?", (epoch,))
-            self._numbers = {e: n for e, n in self._numbers.items() if e in known}
+            known = {book.epoch for book in books}
+            # An epoch younger than these books was minted while they were on their way here.
+            youngest = max((self._numbers.get(epoch, 0) for epoch in known), default=0)
+            for epoch, number in self._numbers.items():
+                if epoch not in known and number < youngest:
+                    self._sql.execute("DELETE FROM batch WHERE epoch=?", (number,))
+                    self._sql.execute("DELETE FROM epoch WHERE number=?", (number,))
 
         self._write("keep a commit", write)
+        self._learn_numbers()
 
     def keep_unsealed(self, boot: str, taken: tuple[tuple[int, Reading], ...]) -> None:
         def write() -> None:
-            self._connection.executemany(
+            self._sql.executemany(
                 "INSERT INTO unsealed (boot, monotonic_ms, reading) VALUES (?, ?, ?)",
                 [
                     (boot, monotonic_ms, msgspec.msgpack.encode(reading))
@@ -197,206 +270,253 @@ class SqliteSpool:
         self._write("keep unsealed readings", write)
 
     def prune(self, *, committed_before_ms: int, size_limit: int) -> Dropped:
-        dropped: dict[str, Ranges] = {}
         while True:
             over = self.size() > size_limit
-            doomed = self._oldest_committed(None if over else committed_before_ms)
-            if not doomed and over:
-                doomed = self._oldest()
+            with self._attempt("find what to prune"):
+                doomed = list(
+                    islice(self._committed(None if over else committed_before_ms), _DROPPED_AT_ONCE)
+                )
+                if not doomed and over:
+                    doomed = list(islice(self._oldest(), _DROPPED_AT_ONCE))
             if not doomed:
-                return dropped
-            self._write("prune the spool", partial(self._drop, doomed, dropped))
+                break
+            self._write("prune the spool", partial(self._drop, doomed))
+            self._note_dropped(doomed)
+        self._reserve.restore()
+        return self._tell()
 
-    def _write(self, what: str, write: Callable[[], None]) -> Dropped:
-        """One transaction; on a full disk, drop the oldest batches and try once more.
+    def _tell(self) -> Dropped:
+        """What was dropped since this was last told, by whatever method made the room."""
+        told, self._untold = self._untold, {}
+        return told
+
+    def _write(self, what: str, write: Callable[[], None]) -> None:
+        """One transaction; on a full disk, drop the oldest batches and try again.
 
         Raises:
             SpoolFull: even then nothing fits.
             SpoolCorrupt: the file is damaged.
+            SpoolBusy: the file cannot be written now.
         """
-        dropped: dict[str, Ranges] = {}
         try:
             self._transact(what, write)
         except SpoolFull:
-            self._make_room(dropped)
-            self._transact(what, write)
-            self._restore_reserve()
-        return dropped
+            log.warning("spool.disk_full", folder=str(self._folder))
+            self._reserve.free()
+            self._write_after_dropping(what, write)
+            self._reserve.restore()
+
+    def _write_after_dropping(self, what: str, write: Callable[[], None]) -> None:
+        for _ in range(_ROOM_ROUNDS - 1):
+            self._make_room()
+            with suppress(SpoolFull):
+                self._transact(what, write)
+                return
+        self._transact(what, write)
 
     def _transact(self, what: str, write: Callable[[], None]) -> None:
-        with _translated(what):
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._attempt(what):
+            self._sql.execute("BEGIN IMMEDIATE")
             try:
                 write()
-                self._connection.execute("COMMIT")
+                self._sql.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")
                 raise
 
-    def _make_room(self, dropped: dict[str, Ranges]) -> None:
-        log.warning("spool.disk_full", folder=str(self._folder))
-        self._reserve.unlink(missing_ok=True)
-        doomed = self._oldest_committed(None) or self._oldest()
-        self._transact("make room", partial(self._drop, doomed, dropped))
-        with _translated("give the log's room back"):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def _restore_reserve(self) -> None:
-        """A reserve that does not fit now is tried again after the next dropping."""
-        if self._reserve.exists():
+    def _make_room(self) -> None:
+        """Drop the oldest, and begin the log anew."""
+        if self._empty_set_aside():
             return
-        try:
-            with self._reserve.open("wb") as reserve:
-                os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
-        except OSError:
-            self._reserve.unlink(missing_ok=True)
+        self._checkpoint()
+        with self._attempt("find the oldest batches"):
+            held = self._sql.execute("SELECT COUNT(*) FROM batch").fetchone()[0]
+            some = max(1, min(_DROPPED_AT_ONCE, held // 2))
+            doomed = list(islice(self._committed(None), some)) or list(islice(self._oldest(), some))
+        self._transact("make room", partial(self._drop, doomed))
+        self._note_dropped(doomed)
+        self._checkpoint()
 
-    def _oldest_committed(self, before_ms: int | None) -> list[tuple[str, int]]:
-        doomed: list[tuple[str, int]] = []
-        rows = self._connection.execute(
-            "SELECT epoch, number, committed FROM epoch ORDER BY number"
-        )
+    def _empty_set_aside(self) -> bool:
+        """Damaged files that were salvaged go before any batch; their names still count them."""
+        if self._damage.exists():
+            return False
+        files = [file for file in self._folder.glob("corrupt-*") if file.stat().st_size]
+        for file in files:
+            os.truncate(file, 0)
+        return bool(files)
+
+    def _note_dropped(self, doomed: list[BatchKey]) -> None:
+        for epoch, sequence in doomed:
+            self._untold[epoch] = self._untold.get(epoch, Ranges()).add(sequence)
+
+    def _checkpoint(self) -> None:
+        """Move the log into the database and give its room back."""
+        with suppress(SpoolFull), self._attempt("move the log into the database"):
+            self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _committed(self, before_ms: int | None) -> Iterator[BatchKey]:
+        """Committed batches, oldest first.
+
+        Sealed one after the other, they age in order: the first that is too young ends its span.
+        """
+        rows = self._sql.execute("SELECT epoch, number, committed FROM epoch ORDER BY number")
         for epoch, number, committed in rows.fetchall():
-            for first, last in json.loads(committed):
-                doomed += [
-                    (epoch, sequence)
-                    for (sequence,) in self._connection.execute(
-                        "SELECT sequence FROM batch WHERE epoch=? AND sequence BETWEEN ? AND ?"
-                        " AND (? IS NULL OR sealed_at_ms < ?) ORDER BY sequence LIMIT ?",
-                        (number, first, last, before_ms, before_ms, _ROOM_BATCHES - len(doomed)),
-                    )
-                ]
-                if len(doomed) >= _ROOM_BATCHES:
-                    return doomed
-        return doomed
+            for first, last in self._ranges(committed).spans:
+                batches = self._sql.execute(
+                    "SELECT sequence, sealed_at_ms FROM batch"
+                    " WHERE epoch=? AND sequence BETWEEN ? AND ? ORDER BY sequence",
+                    (number, first, last),
+                )
+                for sequence, sealed_at_ms in batches:
+                    if before_ms is not None and sealed_at_ms >= before_ms:
+                        break
+                    yield BatchKey(epoch, sequence)
 
-    def _oldest(self) -> list[tuple[str, int]]:
-        return self._connection.execute(
-            "SELECT e.epoch, b.sequence FROM batch b JOIN epoch e ON e.number = b.epoch"
-            " ORDER BY b.epoch, b.sequence LIMIT ?",
-            (_ROOM_BATCHES,),
-        ).fetchall()
+    def _oldest(self) -> Iterator[BatchKey]:
+        rows = self._sql.execute(
+            "SELECT e.epoch, b.sequence FROM epoch e JOIN batch b ON b.epoch = e.number"
+            " ORDER BY e.number, b.sequence"
+        )
+        yield from (BatchKey(epoch, sequence) for epoch, sequence in rows)
 
-    def _drop(self, doomed: list[tuple[str, int]], dropped: dict[str, Ranges]) -> None:
+    def _drop(self, doomed: list[BatchKey]) -> None:
         by_epoch: dict[str, list[tuple[int, int]]] = {}
         for epoch, sequence in doomed:
             by_epoch.setdefault(epoch, []).append((sequence, sequence))
         for epoch, spans in by_epoch.items():
             gone = Ranges(spans)
             number = self._numbers[epoch]
-            committed, before, following = self._connection.execute(
-                "SELECT committed, dropped, next FROM epoch WHERE number=?", (number,)
+            following, *known = self._sql.execute(
+                "SELECT next, committed, dropped, released FROM epoch WHERE number=?", (number,)
             ).fetchone()
-            lost = _ranges(before) | (gone - _ranges(committed))
-            self._connection.execute(
-                "UPDATE epoch SET dropped=?, next=? WHERE number=?",
-                (_json(lost), max(following, gone.highest + 1), number),
+            committed, dropped, released = (self._ranges(text) for text in known)
+            self._sql.execute(
+                "UPDATE epoch SET dropped=?, released=?, next=? WHERE number=?",
+                (
+                    _json(dropped | (gone - committed)),
+                    _json(released | (gone & committed)),
+                    max(following, gone.highest + 1),
+                    number,
+                ),
             )
-            self._connection.executemany(
+            self._sql.executemany(
                 "DELETE FROM batch WHERE epoch=? AND sequence=?",
                 [(number, sequence) for sequence in gone.ascending()],
             )
-            dropped[epoch] = dropped.get(epoch, Ranges()) | gone
 
     # ---- meta
 
     def _meta(self, name: str, default: str) -> str:
-        with _translated(f"read {name}"):
-            row = self._connection.execute(
-                "SELECT value FROM meta WHERE name=?", (name,)
-            ).fetchone()
+        with self._attempt(f"read {name}"):
+            row = self._sql.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
         return default if row is None else str(row[0])
 
     def _keep_meta(self, name: str, value: str) -> None:
-        self._connection.execute(
+        self._sql.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
             (name, value),
         )
 
+    def _ranges(self, text: str) -> Ranges:
+        try:
+            return Ranges((first, last) for first, last in json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise self._corrupt(f"could not read ranges: {error}") from error
+
     # ---- damage
 
     def renew(self) -> None:
-        if hasattr(self, "_connection"):
-            self._connection.close()
+        self.close()
         aside = self._set_aside()
-        self._connection = self._open()
+        self._open()
         saved = self._salvage(aside)
+        self._damage.unlink(missing_ok=True)
         log.error("spool.corrupt", set_aside=aside.name, salvaged=saved)
 
     def _set_aside(self) -> Path:
-        number = self.corrupt_files() + 1
-        aside = self._folder / f"corrupt-{number}.sqlite"
-        self._path.replace(aside)
-        for suffix in ("-wal", "-shm"):
+        """Move the file away, or what a renewal that was cut short had made of it so far."""
+        begun = self._damage.read_text(encoding="ascii") if self._damage.exists() else ""
+        aside = self._folder / (begun or f"corrupt-{self.corrupt_files() + 1}.sqlite")
+        if aside.exists():
+            for suffix in ("", *_BESIDE):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            return aside
+        with self._damage.open("w", encoding="ascii") as mark:
+            mark.write(aside.name)
+            mark.flush()
+            os.fsync(mark.fileno())
+        for suffix in (*_BESIDE, ""):  # the database last: it says that all are there
             remains = self._path.with_name(self._path.name + suffix)
             if remains.exists():
                 remains.replace(aside.with_name(aside.name + suffix))
+        aside.touch()
         return aside
 
     def _salvage(self, aside: Path) -> int:
-        """Copy every batch of the damaged file that still reads; returns how many did."""
+        """Copy what of the damaged file still reads; returns how many batches did."""
         saved = 0
-        damaged = sqlite3.connect(f"file:{aside}?mode=ro", uri=True)
-        try:
-            epochs = damaged.execute("SELECT number, epoch, next, committed FROM epoch").fetchall()
-            for number, epoch, following, committed in epochs:
-                self.mint(epoch)
-                self._write("salvage", partial(self._adopt, epoch, following, committed))
-                for row in _readable(damaged, number):
-                    saved += self._adopt_batch(epoch, row)
-        except sqlite3.DatabaseError as error:
-            log.warning("spool.salvage_ended", salvaged=saved, error=str(error))
-        finally:
-            damaged.close()
+        with remains_of(aside) as damaged:
+            self._write("salvage epochs", partial(self._adopt, damaged))
+            self._learn_numbers()
+            waiting = unsealed_in(damaged)
+            while some := list(islice(waiting, _SALVAGED_AT_ONCE)):
+                self._write("salvage readings", partial(self._adopt_unsealed, some))
+            batches = batches_in(damaged, frozenset(self._numbers.values()))
+            while found := list(islice(batches, _SALVAGED_AT_ONCE)):
+                self._write("salvage batches", partial(self._adopt_batches, found))
+                saved += len(found)
+        self._untold = {}  # the books say it all, and whoever renews reads them
         return saved
 
-    def _adopt(self, epoch: str, following: int, committed: str) -> None:
-        self._connection.execute(
-            "UPDATE epoch SET next=?, committed=? WHERE epoch=?", (following, committed, epoch)
+    def _adopt(self, damaged: Remains) -> None:
+        self._sql.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", damaged.meta)
+        self._sql.executemany(
+            "INSERT OR IGNORE INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?)", damaged.epochs
         )
 
-    def _adopt_batch(self, epoch: str, row: tuple[int, int, str, str, bytes]) -> int:
-        sequence, sealed_at_ms, digest, content_type, payload = row
-        sealed = Sealed(
-            key=BatchKey(epoch, sequence), digest=digest, payload=payload, content_type=content_type
+    def _adopt_batches(self, found: list[BatchRow]) -> None:
+        self._sql.executemany("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, ?)", found)
+
+    def _adopt_unsealed(self, found: list[UnsealedRow]) -> None:
+        self._sql.executemany(
+            "INSERT INTO unsealed (boot, monotonic_ms, reading) VALUES (?, ?, ?)", found
         )
-        self.append(sealed, sealed_at_ms=sealed_at_ms)
-        return 1
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
+    @contextmanager
+    def _attempt(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            raise  # ours
+        except sqlite3.DatabaseError as error:
+            raise self._meaning(f"could not {what}: {error}", error) from error
 
-def _readable(
-    damaged: sqlite3.Connection, number: int
-) -> Iterator[tuple[int, int, str, str, bytes]]:
-    yield from damaged.execute(
-        "SELECT sequence, sealed_at_ms, digest, content_type, payload FROM batch WHERE epoch=?",
-        (number,),
-    )
+    def _meaning(self, message: str, error: sqlite3.DatabaseError) -> Exception:
+        match meaning_of(error, disk_free=self._reserve.disk_free()):
+            case Meaning.FULL:
+                return SpoolFull(message)
+            case Meaning.PASSING:
+                return SpoolBusy(message)
+            case Meaning.DAMAGED:
+                return self._corrupt(message)
 
+    def _corrupt(self, message: str) -> SpoolCorrupt:
+        self._note_damage(message)
+        return SpoolCorrupt(message)
 
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if _is_full(error):
-            raise SpoolFull(f"could not {what}: {error}") from error
-        raise SpoolCorrupt(f"could not {what}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise SpoolCorrupt(f"could not {what}: {error}") from error
-
-
-def _is_full(error: sqlite3.OperationalError) -> bool:
-    """A full disk shows as SQLITE_FULL, or as an I/O error when even the log cannot grow."""
-    return error.sqlite_errorcode in {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR_WRITE,
-        sqlite3.SQLITE_IOERR_SHMSIZE,
-        sqlite3.SQLITE_IOERR_TRUNCATE,
-    }
+    def _note_damage(self, message: str) -> None:
+        """Whatever becomes of this process, the next start sets the file aside."""
+        if not self._damage.exists():
+            log.error("spool.damaged", error=message)
+        with suppress(OSError):
+            self._damage.touch()
 
 
 def _extend(spans: list[tuple[int, int]], sequence: int) -> None:
@@ -404,10 +524,6 @@ def _extend(spans: list[tuple[int, int]], sequence: int) -> None:
         spans[-1] = (spans[-1][0], sequence)
     else:
         spans.append((sequence, sequence))
-
-
-def _ranges(text: str) -> Ranges:
-    return Ranges((first, last) for first, last in json.loads(text))
 
 
 def _json(ranges: Ranges) -> str:

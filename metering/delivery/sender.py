@@ -275,11 +275,10 @@ class Sender:
             del self._books[epoch]
 
     def _want(self, epoch: str, missing: Ranges, now_ms: int) -> None:
-        """What the collector lacks goes out again, unless it may just have crossed this word."""
+        """What the collector lacks goes out again, unless it just crossed this word on its way."""
         for key, on_way in self._outstanding.items():
-            crossed = now_ms - on_way.sent_ms < CROSSING_MS
-            if key.epoch == epoch and key.sequence in missing and not crossed:
-                on_way.due_ms = min(on_way.due_ms, now_ms)
+            if key.epoch == epoch and key.sequence in missing:
+                on_way.due_ms = min(on_way.due_ms, max(now_ms, on_way.sent_ms + CROSSING_MS))
 
     def _all_keys(self) -> set[BatchKey]:
         return {*self._outstanding, *self._history, *self._stuck}
@@ -327,6 +326,17 @@ class Sender:
             sent_ms=now_ms,
             due_ms=now_ms + int(wait_ms),
             order=self._sends,
+        )
+
+    def is_unheard(self, commit: Commit, now_ms: int) -> bool:
+        """Whether a commit passes over batches that were sent long before it.
+
+        Then the collector is alive and does not know of them: it should be told what is held.
+        """
+        through = {epoch.epoch: epoch.through for epoch in commit.epochs}
+        return any(
+            now_ms - on_way.sent_ms >= CROSSING_MS and key.sequence > through.get(key.epoch, 0)
+            for key, on_way in self._outstanding.items()
         )
 
     def wake_ms(self) -> int | None:

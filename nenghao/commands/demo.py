@@ -47,4 +47,5 @@ def _tell(counts: DemoCounts, folder: Path) -> None:
         f"{counts.values_per_second:,.0f} 个值/s，"
         f"入库延迟 p50 {counts.latency_p50_ms:.0f} ms、p99 {counts.latency_p99_ms:.0f} ms"
     )
-    say(f"数据在 {folder}/collector/readings.duckdb，日志在 {folder}/logs/，读表原始记录在 {folder}/served.jsonl")
+    say(f"数据在 {folder}/collector/readings.duckdb，日志在 {folder}/logs/")
+    say(f"各表应答的原始记录在 {folder}/served.jsonl")

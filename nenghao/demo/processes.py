@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import httpx
 
@@ -28,16 +27,15 @@ class Part:
         self._arguments = arguments
         self._log_file = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
 
     def start(self) -> None:
-        self._log = self._log_file.open("ab")
-        self._process = subprocess.Popen(  # noqa: S603 - our own command, our own arguments
-            [sys.executable, "-m", "nenghao", *self._arguments],
-            stdout=self._log,
-            stderr=self._log,
-            stdin=subprocess.DEVNULL,
-        )
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command, our own arguments
+                [sys.executable, "-m", "nenghao", *self._arguments],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
 
     @property
     def pid(self) -> int:
@@ -71,8 +69,6 @@ class Part:
                 self._process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 self.kill()
-        if self._log is not None:
-            self._log.close()
         return self._process.returncode
 
 

@@ -140,6 +140,25 @@ def test_a_fallen_bus_is_no_meters_silence():
     assert line.patience.silent == frozenset()
 
 
+def test_a_fallen_bus_does_not_end_a_silence_either():
+    line = Line(2)
+    line.silence(1)
+    line.run()
+    for unit in (1, 2):
+        line.bus.wrong[unit] = lambda: BusDisconnected("no route")
+    line.run()
+
+    assert line.patience.silent == {"m1"}
+
+
+def test_a_clock_too_fast_for_any_probe_still_makes_one():
+    line = Line(2, cycle_s=1, speed=10_000)
+    line.silence(1, 2)
+    line.run()
+
+    assert len(line.run()) == 1
+
+
 def test_a_faster_clock_makes_timeouts_no_cheaper():
     # 60 s pass in 1 s, so a silence takes a whole cycle.
     line = Line(1, cycle_s=60, speed=60)

@@ -11,7 +11,8 @@ import yaml
 from msgspec import convert
 
 from gateways.meter import Meter, MeterEntry, build_meter
-from gateways.model import LAST_ADDRESS, read_model
+from gateways.model import LAST_ADDRESS
+from gateways.model_file import read_model
 from gateways.model_library import load_models
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,8 @@ from fractions import Fraction
 
 import pytest
 
-from gateways.model import Format, Table, WordOrder, read_model
+from gateways.model import Format, Table, WordOrder
+from gateways.model_file import read_model
 from gateways.strict import ContentInvalid
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gateways.model import Format, Part, Register, Table, WordOrder, read_model
+from gateways.model import Format, Part, Register, Table, WordOrder
+from gateways.model_file import read_model
 from gateways.model_library import load_models
 from gateways.wiring import AppliedBy, Direction, Ratio, Wiring, factor, name_behind
 from metering.quantity import QUANTITIES

@@ -1,5 +1,6 @@
 """A simulated district, asked in memory: what belongs together must fit."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -173,9 +174,16 @@ def test_a_replay_is_counted_exactly_at_the_hours_end():
     assert district.simulated["m"].is_silent(NOON + 3 * HOUR_MS)
 
 
-def at(ms):
-    from datetime import UTC, datetime
+def test_sums_of_decimals_lose_no_step_of_the_register():
+    district = District(meter("m", 1, "abb_b23_b24"), replays={"m": ReplayedLoad(NOON, [0.1] * 10)})
 
+    ends = [district.values("m", NOON + hour * HOUR_MS) for hour in range(11)]
+
+    counted = [values["energy_import_kwh"] for values in ends]
+    assert counted == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+
+
+def at(ms):
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
 
 

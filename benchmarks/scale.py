@@ -1,0 +1,48 @@
+"""Scale: how long each measurement takes."""
+
+from msgspec import Struct
+
+
+class Scale(Struct, frozen=True, kw_only=True):
+    """Sizes and seconds of one run.
+
+    Attributes:
+        store_values: into each bare store.
+        rounds: minutes of readings that each of the collector's twenty gateways sends.
+        live_s: how long gateways are watched at one-second polls.
+        worst_s: the same for meters that need seven requests.
+        idle_s: the same for a gateway between two polls.
+        profile_s: how long py-spy looks.
+        backlog: batches in the spool before the drain.
+    """
+
+    store_values: int
+    rounds_duckdb: int
+    rounds_influx: int
+    live_s: float
+    worst_s: float
+    idle_s: float
+    profile_s: float
+    backlog: int
+
+
+FULL = Scale(
+    store_values=2_000_000,
+    rounds_duckdb=200,
+    rounds_influx=75,
+    live_s=32,
+    worst_s=12,
+    idle_s=10,
+    profile_s=6,
+    backlog=1440,
+)
+QUICK = Scale(
+    store_values=300_000,
+    rounds_duckdb=25,
+    rounds_influx=15,
+    live_s=5,
+    worst_s=0,
+    idle_s=0,
+    profile_s=0,
+    backlog=60,
+)

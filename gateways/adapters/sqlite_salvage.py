@@ -1,0 +1,142 @@
+"""Salvage: a damaged spool file -> every row of it that still reads.
+
+A damaged page costs the rows on it and no others: rows are asked for one by one.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from metering.delivery.ranges import Ranges
+from metering.reading import Reading
+from metering.wire import digest_of
+
+_FARTHEST = 1 << 22  # rows looked for in a table whose ends cannot be found, or make no sense
+_T = TypeVar("_T")
+
+
+class MetaRow(NamedTuple):
+    name: str
+    value: str
+
+
+class EpochRow(NamedTuple):
+    """`next` is one past whatever is known to have been sealed, read or not."""
+
+    number: int
+    epoch: str
+    next: int
+    committed: str
+    dropped: str
+    released: str
+    forked: int
+
+
+class BatchRow(NamedTuple):
+    epoch: int
+    sequence: int
+    sealed_at_ms: int
+    digest: str
+    content_type: str
+    payload: bytes
+
+
+class UnsealedRow(NamedTuple):
+    boot: str
+    monotonic_ms: int
+    reading: bytes
+
+
+class _Number(NamedTuple):
+    value: int | None
+
+
+class Remains:
+    """A damaged file, open for reading, and what its small tables say."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.meta = tuple(_rows(connection, "SELECT name, value FROM meta", MetaRow))
+        columns = ", ".join(EpochRow._fields)
+        epochs = _rows(connection, f"SELECT {columns} FROM epoch", EpochRow)  # noqa: S608 - ours
+        self.epochs = tuple(self._completed(row) for row in epochs if _is_sound(row))
+
+    def _completed(self, row: EpochRow) -> EpochRow:
+        """The index may know of batches whose own pages are gone."""
+        query = f"SELECT MAX(sequence) FROM batch INDEXED BY batch_key WHERE epoch={row.number}"  # noqa: S608
+        last = [_ranges(text).highest for text in (row.committed, row.dropped, row.released)]
+        last.append(_number(self.connection, query) or 0)
+        return row._replace(next=max(row.next, *(sequence + 1 for sequence in last)))
+
+
+@contextmanager
+def remains_of(path: Path) -> Iterator[Remains]:
+    """Open a file that was set aside, its log beside it; it is not written."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        # Without this SQLite reads nothing of a file that is shorter than its header says.
+        connection.execute("PRAGMA writable_schema=ON")
+        yield Remains(connection)
+    finally:
+        connection.close()
+
+
+def batches_in(remains: Remains, epochs: frozenset[int]) -> Iterator[BatchRow]:
+    """Each batch of the numbered epochs whose bytes are as they were sealed."""
+    for row in _one_by_one(remains.connection, "batch", "rowid", BatchRow):
+        if row.epoch in epochs and digest_of(row.payload) == row.digest:
+            yield row
+
+
+def unsealed_in(remains: Remains) -> Iterator[UnsealedRow]:
+    for row in _one_by_one(remains.connection, "unsealed", "number", UnsealedRow):
+        with suppress(msgspec.MsgspecError):
+            msgspec.msgpack.decode(row.reading, type=Reading)
+            yield row
+
+
+def _one_by_one(
+    connection: sqlite3.Connection, table: str, key: str, shape: type[_T]
+) -> Iterator[_T]:
+    columns = ", ".join(shape._fields)  # type: ignore[attr-defined]  # a NamedTuple
+    for number in _numbers(connection, f"SELECT {{}}({key}) FROM {table}"):  # noqa: S608 - ours
+        query = f"SELECT {columns} FROM {table} WHERE {key}={number}"  # noqa: S608
+        yield from _rows(connection, query, shape)
+
+
+def _numbers(connection: sqlite3.Connection, bound: str) -> range:
+    lowest = _number(connection, bound.format("MIN"))
+    highest = _number(connection, bound.format("MAX"))
+    if highest is None:
+        highest = (lowest or 0) + _FARTHEST
+    return range(max(lowest or 1, 1, highest - _FARTHEST), highest + 1)
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int | None:
+    return next((found.value for found in _rows(connection, query, _Number)), None)
+
+
+def _rows(connection: sqlite3.Connection, query: str, shape: type[_T]) -> Iterator[_T]:
+    """Rows of the right types, up to the first damage."""
+    with suppress(sqlite3.DatabaseError):
+        for row in connection.execute(query):
+            with suppress(msgspec.ValidationError):
+                yield msgspec.convert(row, shape)
+
+
+def _is_sound(row: EpochRow) -> bool:
+    try:
+        for text in (row.committed, row.dropped, row.released):
+            _ranges(text)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _ranges(text: str) -> Ranges:
+    return Ranges((first, last) for first, last in json.loads(text))

@@ -1,0 +1,106 @@
+"""A collector's hot path, wired on fakes and an SQLite small state."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from threading import Event
+
+from collector.adapters.sql import SqlSmallState
+from collector.adapters.zstd import decompress
+from collector.alert import AlertBook, Rule
+from collector.answer import Answers
+from collector.fleet.check import load_fleet
+from collector.fleet.index import Fleet
+from collector.metrics import Metrics
+from collector.patience import Patience
+from collector.pipeline import Parts, Pipeline
+from collector.small_state import SmallState
+from collector.store import ReadingStore
+from collector.validate import Gate
+from link.mqtt import Delivery
+from metering.delivery.receiver import Receiver
+from tests.fakes.clock import FakeClock
+from tests.fakes.link import SEALED_MS, FakeLink
+from tests.fakes.store import FakeReadingStore
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@cache
+def example_fleet() -> Fleet:
+    return load_fleet(CONFIG)
+
+
+class NoPause(Event):
+    """What `Patience` waits on: counts the pauses and takes none.
+
+    Attributes:
+        pauses: each pause asked for, in seconds.
+        stop_after: how many pauses until the collector is told to stop; None: never.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+        self.stop_after: int | None = None
+        self.on_pause = lambda: None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout or 0.0)
+        self.on_pause()
+        return self.stop_after is not None and len(self.pauses) >= self.stop_after
+
+
+class Centre:
+    """A collector from its deliveries to its commits; what it keeps survives `restart`."""
+
+    def __init__(
+        self,
+        *,
+        store: ReadingStore | None = None,
+        state: SmallState | None = None,
+        rules: Sequence[Rule] = (),
+        fleet: Fleet | None = None,
+    ) -> None:
+        self.store = store or FakeReadingStore()
+        self.state = state or SqlSmallState("sqlite://")
+        self.rules = tuple(rules)
+        self.gate = Gate(fleet or example_fleet())
+        self.clock = FakeClock(SEALED_MS + 1_000)
+        self.link = FakeLink()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again from what is on disk."""
+        self.stopping = NoPause()
+        self.metrics = Metrics()
+        self.patience = Patience(self.stopping, self.clock, jitter=lambda: 0.5)
+        self.receiver = Receiver(self.state.ledgers())
+        self.alerts = AlertBook(self.rules, self.state.firing())
+        self.answers = Answers(
+            self.receiver, self.clock, self.metrics, store="heping-1", generation=1
+        )
+        self.answers.attach(self.link)
+        self.pipeline = Pipeline(
+            Parts(
+                gate=self.gate,
+                store=self.store,
+                state=self.state,
+                receiver=self.receiver,
+                alerts=self.alerts,
+                answers=self.answers,
+                clock=self.clock,
+                metrics=self.metrics,
+                decompress=decompress,
+                patience=self.patience,
+            )
+        )
+
+    def take(self, *group: Delivery) -> None:
+        self.pipeline.ingest(group, self.link.acknowledge)
+
+    def count(self, name: str) -> float:
+        return self.metrics.counts().get(name, 0.0)
+
+    def close(self) -> None:
+        self.state.close()
