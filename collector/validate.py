@@ -7,6 +7,7 @@ text; nothing is edited. What needs the meter's last reading marks suspects; its
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from math import isfinite
 
 from msgspec import Struct
@@ -156,14 +157,13 @@ def tags_of(entry: MeterEntry) -> Tags:
 
 
 def _compile(entry: MeterEntry) -> _InForce:
-    bounds = {name: _narrowed(name, entry) for name in QUANTITIES}
-    just_below = _LOWEST_SENTINEL - 1
+    bounds, inside = _ranges(frozenset(entry.limits.items()))
     return _InForce(
         gateway=entry.gateway,
         from_ms=entry.valid_from_ms,
         to_ms=_END_OF_TIME_MS if entry.valid_to_ms is None else entry.valid_to_ms,
         tags=tags_of(entry),
-        inside={name: (low, min(high, just_below)) for name, (low, high) in bounds.items()},
+        inside=inside,
         bounds=bounds,
     )
 
@@ -171,10 +171,23 @@ def _compile(entry: MeterEntry) -> _InForce:
 _END_OF_TIME_MS = 1 << 62
 
 
-def _narrowed(name: str, entry: MeterEntry) -> tuple[float, float]:
+@lru_cache(maxsize=4096)
+def _ranges(limits: frozenset[tuple[str, tuple[float, float]]]) -> tuple[Bounds, Bounds]:
+    """What counts, and what needs no second look, of a meter with these limits of the fleet's.
+
+    Most meters have the same: one copy for all stays in the processor's cache, which is worth more
+    than half of the gate's time.
+    """
+    own = dict(limits)
+    bounds = {name: _narrowed(name, own) for name in QUANTITIES}
+    just_below = _LOWEST_SENTINEL - 1
+    return bounds, {name: (low, min(high, just_below)) for name, (low, high) in bounds.items()}
+
+
+def _narrowed(name: str, limits: Bounds) -> tuple[float, float]:
     """The fleet's limits narrow the quantity's own range; they cannot widen it."""
     quantity = QUANTITIES[name]
-    low, high = entry.limits.get(name, (quantity.lowest, quantity.highest))
+    low, high = limits.get(name, (quantity.lowest, quantity.highest))
     return max(low, quantity.lowest), min(high, quantity.highest)
 
 

@@ -4,6 +4,7 @@ rumqttd inside the iotcore wheel. Behind a URL, so that any broker replaces it. 
 a TOML file, since only that offers MQTT 5; the values below keep its defaults from losing data.
 """
 
+import signal
 import socket
 from pathlib import Path
 
@@ -45,7 +46,12 @@ class EmbeddedBroker:
         self.url = f"mqtt://{host}:{self._port}"
 
     def start(self) -> None:
-        self._broker.start()
+        """Its process is not to hear Ctrl-C: whoever started it stops it, after all others."""
+        usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._broker.start()
+        finally:
+            signal.signal(signal.SIGINT, usual)
 
     def stop(self) -> None:
         self._broker.stop()

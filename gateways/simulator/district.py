@@ -9,9 +9,17 @@ from msgspec import Struct, convert
 from gateways.meter import BusEntry, Meter, MeterEntry, build_meters, read_bus
 from gateways.simulator.chance import between, seeded
 from gateways.simulator.encode import Value
-from gateways.simulator.fault import MeterFault
+from gateways.simulator.fault import FaultKind, MeterFault
 from gateways.simulator.instrument import Electrical, Fluid, Instrument
-from gateways.simulator.load import CurveLoad, Load, ReplayedLoad, SumLoad, TurnedLoad
+from gateways.simulator.load import (
+    CurveLoad,
+    Load,
+    ReplayedLoad,
+    SumLoad,
+    Surge,
+    SurgedLoad,
+    TurnedLoad,
+)
 from gateways.simulator.meter import Show, SimulatedMeter
 from gateways.simulator.shape import Consumer, Sector, Use
 from gateways.strict import ContentInvalid
@@ -91,7 +99,7 @@ def build_simulation(
     for name in (*(fault.meter for fault in faults), *(replays or {})):
         if name not in by_id:
             raise ContentInvalid("simulation", (), f"there is no meter '{name}'")
-    loads = _Loads(by_id, replays or {}, seed, _since(clock.now_ms()))
+    loads = _Loads(by_id, replays or {}, _surges(faults), seed, _since(clock.now_ms()))
     by_url: dict[str, list[SimulatedMeter]] = {}
     for point in points:
         own = tuple(fault for fault in faults if fault.meter == point.entry.id)
@@ -115,6 +123,15 @@ def _points(cut: Mapping[str, Any]) -> Iterable[_Point]:
             yield _Point(url=bus.url, entry=entry, meter=meter, described=described)
 
 
+def _surges(faults: Iterable[MeterFault]) -> dict[str, list[Surge]]:
+    surges: dict[str, list[Surge]] = {}
+    for fault in faults:
+        if fault.kind is FaultKind.SURGE:
+            surge = (fault.from_ms, fault.to_ms, fault.extra)
+            surges.setdefault(fault.meter, []).append(surge)
+    return surges
+
+
 def _since(now_ms: int) -> int:
     """The beginning of counting; of a replayed past, the beginning of a year before it."""
     if now_ms >= COUNTED_FROM_MS:
@@ -129,11 +146,13 @@ class _Loads:
         self,
         points: Mapping[str, _Point],
         replays: Mapping[str, ReplayedLoad],
+        surges: Mapping[str, list[Surge]],
         seed: int,
         since_ms: int,
     ) -> None:
         self._points = points
         self._replays = replays
+        self._surges = surges
         self._seed = seed
         self._since_ms = since_ms
         self._made: dict[str, Load] = {}
@@ -169,7 +188,9 @@ class _Loads:
             seed=seeded(self._seed, name),
         )
         curve = CurveLoad(consumer, self._since_ms, ripples=not self._is_beside_a_generator(name))
-        return TurnedLoad(curve) if use is Use.SUN else curve
+        if use is Use.SUN:
+            return TurnedLoad(curve)
+        return SurgedLoad(curve, self._surges[name]) if name in self._surges else curve
 
     def _alike(self, child: str, parent: str) -> bool:
         """Whether both measure the same: a heat meter behind an electricity meter adds nothing."""

@@ -26,6 +26,7 @@ class FaultKind(StrEnum):
     NAN = "nan"  # no value in the registers, of `quantities` or all that can say so
     RESET = "reset"  # counters begin anew at `from`
     ROLLOVER = "rollover"  # counters return to zero at `at`, in their quantity's unit
+    SURGE = "surge"  # the load really is `extra` higher (kW, m³/h); its mains and counters know
 
 
 class MeterFault(Struct, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class MeterFault(Struct, frozen=True, kw_only=True):
     seconds: float = 5.0
     code: int = 4
     at: float = 1000.0
+    extra: float = 0.0
     quantities: tuple[str, ...] = ()
 
     def is_active(self, at_ms: int) -> bool:
@@ -52,6 +54,7 @@ class _Entry(Struct, kw_only=True, forbid_unknown_fields=True):
     seconds: float = 5.0
     code: int = 4
     at: float = 1000.0
+    extra: float = 0.0
     quantities: tuple[str, ...] = ()
 
 
@@ -66,10 +69,15 @@ def read_fault(content: Any, path: Path = ()) -> MeterFault:
         seconds=entry.seconds,
         code=entry.code,
         at=entry.at,
+        extra=entry.extra,
         quantities=entry.quantities,
     )
     if fault.kind in (FaultKind.RESET, FaultKind.FROZEN) and entry.begin is None:
         raise ContentInvalid("simulation", (*path, "from"), f"{fault.kind} needs its instant")
+    if fault.kind is FaultKind.SURGE and (entry.begin is None or entry.end is None):
+        raise ContentInvalid("simulation", path, "a surge needs its from and its to")
+    if fault.extra < 0:
+        raise ContentInvalid("simulation", (*path, "extra"), "a surge only adds")
     if fault.at <= 0:
         raise ContentInvalid("simulation", (*path, "at"), "a rollover is above 0")
     return fault

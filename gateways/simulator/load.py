@@ -17,6 +17,9 @@ HOUR_MS = 3_600_000
 LOCAL_MS = 8 * HOUR_MS  # Asia/Shanghai, no summer time
 
 
+Surge = tuple[int, int, float]  # from_ms, to_ms, how much more per hour
+
+
 class Load(Protocol):
     """What flows through a meter; positive is taken from the grid."""
 
@@ -97,6 +100,37 @@ class CurveLoad:
             self._totals.append(self._totals[-1] + mean if self._totals else 0.0)
             self._levels.append(here)
         self._day += 1
+
+
+class SurgedLoad:
+    """A consumer that now and then takes more."""
+
+    def __init__(self, usual: Load, surges: Sequence[Surge]) -> None:
+        self._usual = usual
+        self._surges = tuple(surges)
+
+    def rate(self, at_ms: int) -> float:
+        extra = sum(extra for begin, end, extra in self._surges if begin <= at_ms < end)
+        return self._usual.rate(at_ms) + extra
+
+    def rate_until(self, at_ms: int) -> float:
+        extra = sum(extra for begin, end, extra in self._surges if begin < at_ms <= end)
+        return self._usual.rate_until(at_ms) + extra
+
+    def taken(self, at_ms: int) -> float:
+        extra = sum(
+            extra * (min(at_ms, end) - begin) for begin, end, extra in self._surges if begin < at_ms
+        )
+        return self._usual.taken(at_ms) + extra / HOUR_MS
+
+    def given(self, at_ms: int) -> float:
+        return self._usual.given(at_ms)
+
+    def gives(self) -> bool:
+        return self._usual.gives()
+
+    def is_silent(self, at_ms: int) -> bool:
+        return self._usual.is_silent(at_ms)
 
 
 class TurnedLoad:

@@ -35,6 +35,7 @@ class Part:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for whoever started us, to stop us in order
             )
 
     @property
@@ -102,9 +103,9 @@ class District:
         self.simulator.start()
         self.collector.start()
         self.await_simulator()
+        self.await_collector()  # a broker keeps nothing for a session that never was
         for gateway in self.gateways.values():
             gateway.start()
-        self.await_collector()
 
     def await_simulator(self) -> None:
         self._await(self.simulator, self._stage.ready_file.exists)

@@ -3,6 +3,7 @@
 import shutil
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from nenghao.demo.processes import District
 from nenghao.demo.stage import Pace, Stage
 from nenghao.demo.view import render
 
-# The hospital's main goes above this at every sip of tea; the demo wants to see an alert live.
-_RULE_ID = "demo-power"
+_SURGING = "e001-imaging"
+_RATED_KW = 180.0
+_SURGES = 240  # two hours of demo
+_GOODBYE_S = 10.0
 
 
 class DemoCounts(Struct, frozen=True, kw_only=True):
@@ -76,7 +79,7 @@ def run_demo(
         broker.start()
         stack.callback(broker.stop)
         stage = Stage(folder, config, pace=Pace(cycle_s=1), broker_url=broker.url)
-        stage.write(rules=_rules(), faults=_faults())
+        stage.write(rules=_rules(), faults=_surges())
         district = District(stage)
         stack.callback(district.stop)
         district.start()
@@ -85,24 +88,37 @@ def run_demo(
         for gateway in district.gateways.values():
             gateway.stop()
         lasted_s = time.monotonic() - began
-        final = _final(stage)
+        final = _last_words(stage)
     return _count(stage, final, lasted_s)
 
 
 def _rules() -> tuple[dict[str, Any], ...]:
-    """A school's pump that stands still now and then: fires and resolves within a minute."""
+    """The hospital's imaging centre above the rated power of its circuit (see the fleet)."""
     return (
         {
-            "id": _RULE_ID,
+            "id": "imaging-above-rated",
             "quantity": "active_power_kw",
-            "fires_above": 0.0,
-            "resolves_below": 0.0,
+            "fires_above": _RATED_KW,
+            "resolves_below": _RATED_KW * 0.9,
+            "meters": [_SURGING],
         },
     )
 
 
-def _faults() -> tuple[dict[str, Any], ...]:
-    return ()
+def _surges() -> tuple[dict[str, Any], ...]:
+    """Two scanners start at once: 4 s in every 30 s, from soon after the start."""
+    first = datetime.now(UTC) + timedelta(seconds=9)
+    begins = (first + timedelta(seconds=30 * number) for number in range(_SURGES))
+    return tuple(
+        {
+            "meter": _SURGING,
+            "kind": "surge",
+            "from": begin.isoformat(),
+            "to": (begin + timedelta(seconds=4)).isoformat(),
+            "extra": _RATED_KW,
+        }
+        for begin in begins
+    )
 
 
 def _watch(
@@ -141,6 +157,17 @@ def _frame(stage: Stage, names: dict[str, str], began: float) -> Any:
     status = {**final.status, "values_per_second": rate}
     latest = httpx.get(f"{stage.api_url}/latest", timeout=5).json()
     return render(status, final.gateways, latest, final.alerts, names)
+
+
+def _last_words(stage: Stage) -> _Final:
+    """The end as the collector knows it once every gateway's goodbye has arrived."""
+    until = time.monotonic() + _GOODBYE_S
+    while True:
+        final = _final(stage)
+        waiting = [g["gateway"] for g in final.gateways if g["link"] != "offline"]
+        if not waiting or time.monotonic() > until:
+            return final
+        time.sleep(0.1)
 
 
 def _final(stage: Stage) -> _Final:

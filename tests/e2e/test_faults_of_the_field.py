@@ -124,9 +124,11 @@ def test_two_boxes_with_one_id_are_both_stored(make_world: MakeWorld) -> None:
         box.stop()
     world.parts.gateways["gw-d001"].start()
 
-    assert '"evicted": true' in (world.folder / "twin.log").read_text() + (
-        world.folder / "logs" / "gw-d001.log"
-    ).read_text()
+    assert (
+        '"evicted": true'
+        in (world.folder / "twin.log").read_text()
+        + (world.folder / "logs" / "gw-d001.log").read_text()
+    )
     world.more_spools.append("twin")
     settle_and_reckon(world)
 

@@ -748,3 +748,30 @@ def test_a_snapshot_does_not_change_while_the_sender_goes_on(box):
 
     assert snapshot[0].next == 3
     assert not snapshot[0].committed
+
+
+def test_what_may_have_crossed_goes_again_once_it_cannot_have(box):
+    box.seal(3)
+    box.send()
+    box.now = SECOND
+    box.commit(3, (2, 2))
+
+    assert box.sender.wake_ms() == 5 * SECOND
+    box.now = 5 * SECOND
+    assert box.send_numbers() == [2]
+
+
+def test_a_collector_that_passes_over_what_was_sent_long_ago_should_be_told_what_is_held(box):
+    def unheard(through: int) -> bool:
+        epochs = (EpochCommit(epoch="E1", through=through),)
+        word = Commit(v=1, store=STORE, generation=1, now_ms=0, epochs=epochs)
+        return box.sender.is_unheard(word, box.now)
+
+    box.seal(2)
+    box.send()
+    assert not unheard(through=1)
+
+    box.now = 5 * SECOND
+
+    assert unheard(through=1)
+    assert not unheard(through=2)
