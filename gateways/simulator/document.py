@@ -18,9 +18,9 @@ class ClockEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReplayEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Measured series: a CSV file, and the column of each meter."""
+    """Measured series: a CSV file, unless the command names it, and the column of each meter."""
 
-    file: str
+    file: str | None = None
     series: dict[str, str]
 
 

@@ -12,8 +12,10 @@ import typer
 from documents.tree import read_mapping
 from gateways.simulator.district import Simulation, build_simulation
 from gateways.simulator.document import SimulationDocument, make_clock, read_document
+from gateways.simulator.load import ReplayedLoad
 from gateways.simulator.replay import read_replay
 from gateways.simulator.serve import serve
+from gateways.strict import ContentInvalid
 from metering.clock import SystemClock
 from nenghao.district import described_cuts
 
@@ -49,18 +51,29 @@ def make_simulation(
     document: SimulationDocument, folder: Path, replay: Path | None = None
 ) -> Simulation:
     """The simulation that a file asks for; its paths are relative to `folder`."""
-    replays = {}
-    if document.replay is not None:
-        source = replay or folder / document.replay.file
-        replays = read_replay(source, document.replay.series)
     return build_simulation(
         _cuts(document, folder),
         make_clock(document.clock, SystemClock()),
         seed=document.seed,
         log=folder / document.log if document.log else None,
         faults=document.faults,
-        replays=replays,
+        replays=_replays(document, folder, replay),
     )
+
+
+def _replays(
+    document: SimulationDocument, folder: Path, given: Path | None
+) -> dict[str, ReplayedLoad]:
+    """The measured loads; a file given on the command line goes before the one written down."""
+    entry = document.replay
+    if entry is None and given is None:
+        return {}
+    if entry is None:
+        message = "--replay needs the column of each meter: series: {METER: COLUMN}"
+        raise ContentInvalid("simulation", ("replay",), message)
+    if given is None and entry.file is None:
+        raise ContentInvalid("simulation", ("replay", "file"), "a file is needed, or --replay FILE")
+    return read_replay(given or folder / str(entry.file), entry.series)
 
 
 def _cuts(document: SimulationDocument, folder: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from collector.store import ReadingStore
 from metering.reading import Reading
 
 # Between a block's answer and the reading's stamp: the other blocks of the meter, and its timeouts.
-_LONGEST_POLL_MS = 10_000
+LONGEST_POLL_MS = 10_000
 
 
 class Served(Struct, frozen=True, kw_only=True):
@@ -59,14 +59,29 @@ def read_served(log: Path) -> list[Served]:
     return served
 
 
-def audit(served: Iterable[Served], store: ReadingStore, *, from_ms: int, to_ms: int) -> Audit:
-    """Compare what was served in `[from_ms, to_ms)` with what is stored."""
+def audit(
+    served: Iterable[Served],
+    store: ReadingStore,
+    *,
+    from_ms: int,
+    to_ms: int,
+    longest_poll_ms: int = LONGEST_POLL_MS,
+) -> Audit:
+    """Compare what was served in `[from_ms, to_ms)` with what is stored.
+
+    Args:
+        longest_poll_ms: in wall time; a replayed clock's speed makes it longer.
+    """
     by_meter: dict[str, list[Served]] = defaultdict(list)
     for answer in served:
         if from_ms <= answer.at_ms < to_ms:
             by_meter[answer.meter].append(answer)
     results = [
-        _audit_meter(answers, store.readings([meter], None, from_ms, to_ms + _LONGEST_POLL_MS))
+        _audit_meter(
+            answers,
+            store.readings([meter], None, from_ms, to_ms + longest_poll_ms),
+            longest_poll_ms,
+        )
         for meter, answers in sorted(by_meter.items())
     ]
     return Audit(
@@ -79,16 +94,16 @@ def audit(served: Iterable[Served], store: ReadingStore, *, from_ms: int, to_ms:
     )
 
 
-def _audit_meter(answers: list[Served], readings: list[Reading]) -> Audit:
+def _audit_meter(answers: list[Served], readings: list[Reading], longest_poll_ms: int) -> Audit:
     series = _series(answers)
     last_ms = max(answer.at_ms for answer in answers)
-    with_values = [r for r in readings if r.values and r.at_ms <= last_ms + _LONGEST_POLL_MS]
+    with_values = [r for r in readings if r.values and r.at_ms <= last_ms + longest_poll_ms]
     missing, doubled = _counts(series, with_values)
     wrong = [
         f"{reading.meter} {name} at {reading.at_ms}: {value} was never served"
         for reading in with_values
         for name, value in reading.values.items()
-        if not _was_served(series.get(name, {}), value, reading.at_ms)
+        if not _was_served(series.get(name, {}), value, reading.at_ms, longest_poll_ms)
     ]
     return Audit(
         served=max((sum(len(v) for v in values.values()) for values in series.values()), default=0),
@@ -124,5 +139,5 @@ def _counts(series: Mapping[str, Times], readings: list[Reading]) -> tuple[int, 
     return missing, max(doubled, sum(count - 1 for count in instants.values()))
 
 
-def _was_served(times: Times, value: float, at_ms: int) -> bool:
-    return any(at_ms - _LONGEST_POLL_MS <= served_ms <= at_ms for served_ms in times.get(value, ()))
+def _was_served(times: Times, value: float, at_ms: int, longest_poll_ms: int) -> bool:
+    return any(at_ms - longest_poll_ms <= served_ms <= at_ms for served_ms in times.get(value, ()))

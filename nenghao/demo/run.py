@@ -146,8 +146,11 @@ def _watch(
 
 
 def _circuits(stage: Stage) -> dict[str, str]:
+    """The circuit of each meter, mains first: the order of the view."""
     fleet = load_fleet(stage.folder / "config")
-    return {meter: entries[-1].circuit for meter, entries in fleet.meters.items()}
+    newest = [entries[-1] for entries in fleet.meters.values()]
+    newest.sort(key=lambda entry: (entry.parent is not None, entry.institution, entry.meter))
+    return {entry.meter: entry.circuit for entry in newest}
 
 
 def _frame(stage: Stage, names: dict[str, str], began: float) -> Any:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -129,7 +130,8 @@ class Stage:
         for bus, port in zip(buses, free_ports(len(buses)), strict=True):
             bus["cycle_s"] = self._pace.cycle_s
             bus["start_offset_s"] = 0
-            bus["url"] = f"tcp://127.0.0.1:{port}"
+            # The query stays: a timeout is the fleet's own.
+            bus["url"] = urlsplit(bus["url"])._replace(netloc=f"127.0.0.1:{port}").geturl()
         self._dump(file, fleet)
 
     @staticmethod

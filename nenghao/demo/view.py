@@ -33,7 +33,7 @@ def render(
     Args:
         status: the collector's `/status`, with `values_per_second` added.
         latest: the newest reading of each meter.
-        names: circuit by meter id.
+        names: circuit by meter id, in the order to show.
     """
     return Group(
         _heading(status),
@@ -83,7 +83,9 @@ def _meters(latest: list[dict[str, Any]], names: Mapping[str, str]) -> Table:
     table = Table(title="最新读数", title_justify="left", expand=True)
     for column in ("表计", "支路", "瞬时", "累计"):
         table.add_column(column)
-    for reading in latest[:_METERS_SHOWN]:
+    place = {meter: number for number, meter in enumerate(names)}
+    ordered = sorted(latest, key=lambda reading: place.get(reading["meter"], len(place)))
+    for reading in ordered[:_METERS_SHOWN]:
         shown = [
             f"{reading['values'][name]:,.2f} {unit}"
             for name, unit in _SHOWN
