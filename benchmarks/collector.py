@@ -72,9 +72,7 @@ def run(kind: str, rounds: int, profile_s: float = 0) -> Outcome:
             pids |= {"database": influx.pid, "proxy": influx.proxy.pid}
         done, usage = _timed(generator, pids, rounds, influx)
         seen = _profiled(generator, kind, district.collector.pid, profile_s, folder)
-        return Outcome(
-            done=done, usage=usage, close_s=_close(district.collector.pid), profile=seen
-        )
+        return Outcome(done=done, usage=usage, close_s=_close(district.collector.pid), profile=seen)
 
 
 def _timed(
@@ -170,9 +168,7 @@ def _figures(kind: str, outcome: Outcome) -> Iterator[Figure]:
         f"{done.bytes / done.batches / 1000:.1f} kB a batch of 1,000",
     )
     collector = outcome.usage["collector"]
-    yield figure(
-        "采集中心 collector", collector.per_million(values), "CPU-s/M", aim=_AIMS[kind]
-    )
+    yield figure("采集中心 collector", collector.per_million(values), "CPU-s/M", aim=_AIMS[kind])
     if kind == "duckdb":
         yield figure(
             "采集中心, 含关闭时写盘 collector with the checkpoint at its end",

@@ -17,7 +17,11 @@ def _figures(name: str, found: Lived) -> Iterator[Figure]:
     section = f"latency → {name}"
     note = f"{found.readings:,} readings, until a third party sees the commit"
     yield Figure(
-        section=section, what="读表到入库 poll to stored, p50", value=found.p50_ms, unit="ms", digits=0
+        section=section,
+        what="读表到入库 poll to stored, p50",
+        value=found.p50_ms,
+        unit="ms",
+        digits=0,
     )
     yield Figure(
         section=section,

@@ -65,9 +65,10 @@ def lived(way: Way, seconds: float, profile_s: float, idle_s: float) -> Lived:
     """Run it once, however many measurements ask."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        with staged(
-            folder, store=way.store, model=way.model, compress=way.compress
-        ) as world, world.observed() as observer:
+        with (
+            staged(folder, store=way.store, model=way.model, compress=way.compress) as world,
+            world.observed() as observer,
+        ):
             world.district.start()
             time.sleep(_SETTLE_S)
             from_ms = time.time_ns() // 1_000_000

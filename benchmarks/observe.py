@@ -109,9 +109,7 @@ class Observer:
         with self._lock:
             self._passed.setdefault(
                 (epoch, sequence),
-                Passed(
-                    epoch=epoch, sequence=sequence, size=len(delivery.payload), at_ms=at_ms
-                ),
+                Passed(epoch=epoch, sequence=sequence, size=len(delivery.payload), at_ms=at_ms),
             )
 
     def _take_commit(self, delivery: Delivery) -> None:

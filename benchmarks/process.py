@@ -60,9 +60,7 @@ class Watch:
     def look(self) -> dict[str, Usage]:
         wall_s = time.monotonic() - self._began_s
         return {
-            name: Usage(
-                cpu_s=cpu_s(pid) - self._cpu_s[name], peak_mb=peak_mb(pid), wall_s=wall_s
-            )
+            name: Usage(cpu_s=cpu_s(pid) - self._cpu_s[name], peak_mb=peak_mb(pid), wall_s=wall_s)
             for name, pid in self._pids.items()
         }
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -82,7 +83,7 @@ class Collector:
         self.store = _open_store(settings, folder)
         self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
         self._keep_batches_ms = settings.keep_batches_days * 86_400_000
-        patience = Patience(self._stopping, self._clock, random.random)
+        self._patience = patience = Patience(self._stopping, self._clock, random.random)
         claimed = patience.until_done(
             "store", lambda: claim(self.store, self.state.generation(), self.fleet)
         )
@@ -158,7 +159,8 @@ class Collector:
     def wait(self) -> bool:
         """Live until somebody asks to stop, then stop; False if the pipeline died by itself."""
         while not self._stopping.wait(_HOUSEKEEPING_S):
-            self.state.forget_before(self._clock.now_ms() - self._keep_batches_ms)
+            old_ms = self._clock.now_ms() - self._keep_batches_ms
+            self._patience.until_done("small state", partial(self.state.forget_before, old_ms))
         self.stop()
         return not self._failed
 

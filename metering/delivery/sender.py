@@ -305,7 +305,13 @@ class Sender:
         return None
 
     def sent(self, key: BatchKey, size: int, now_ms: int) -> None:
-        """`key`, `size` bytes as sent, was handed to the link."""
+        """`key`, `size` bytes as sent, was handed to the link.
+
+        A commit that came while its bytes were being loaded has the last word.
+        """
+        book = self._books.get(key.epoch)
+        if book is None or key.sequence not in book.held or key.sequence in book.committed:
+            return
         book = self._books.get(key.epoch)
         if book is None or key.sequence not in book.uncommitted():
             return  # committed or dropped while its bytes were loaded: nothing is waited for

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -279,3 +280,48 @@ def order(lines: list[str]) -> tuple[int, list[str]]:
             if batch[0] not in safe:
                 early.append(batch[0])
     return len(sent), early
+
+
+def test_a_database_restored_from_a_backup_gets_everything_again(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.start()
+    time.sleep(4)
+    data = world.folder / "collector"
+    world.parts.collector.stop()
+    shutil.copy(data / "readings.duckdb", world.folder / "backup.duckdb")
+    since = datetime.now(UTC).isoformat()
+    world.parts.collector.start()
+    time.sleep(5)
+    world.settle(30)
+
+    world.parts.collector.kill()
+    for file in data.glob("readings.duckdb*"):
+        file.unlink()
+    shutil.copy(world.folder / "backup.duckdb", data / "readings.duckdb")
+    world.parts.collector.start()
+    world.parts.await_collector()
+    resend = (sys.executable, "-m", "nenghao", "collector", "resend")
+    resent = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "nenghao",
+            "collector",
+            "resend",
+            "--since",
+            since,
+            "--json",
+            "--api",
+            world.stage.api_url,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    answer = json.loads(resent.stdout)
+    assert answer["generation"] == 2
+    assert answer["batches"] > 10
+    time.sleep(3)
+    settle_and_reckon(world)

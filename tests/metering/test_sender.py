@@ -775,3 +775,20 @@ def test_a_collector_that_passes_over_what_was_sent_long_ago_should_be_told_what
 
     assert unheard(through=1)
     assert not unheard(through=2)
+
+
+def test_a_commit_that_comes_while_a_batch_is_being_loaded_keeps_its_slot_free() -> None:
+    sender = Sender(store="s", generation=1, books=[EpochBook(epoch="E")], jitter=lambda: 0.5)
+    sender.connected()
+    sender.sealed(BatchKey("E", 1))
+    key = sender.next_batch(0)
+    assert key is not None
+
+    commit = Commit(
+        v=1, store="s", generation=1, now_ms=0, epochs=(EpochCommit(epoch="E", through=1),)
+    )
+    sender.commit(commit, 1)
+    sender.sent(key, 100, 2)
+
+    assert sender.wake_ms() is None
+    assert sender.next_batch(10**9) is None

@@ -1,0 +1,102 @@
+"""Replayed: a district of real processes that all live in one replayed time."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from metering.clock import Replay, ReplayClock
+from nenghao.demo.audit import Audit, audit, read_served
+from nenghao.demo.processes import District, Part
+from nenghao.demo.stage import Pace, Stage
+from tests.torture.world import CONFIG, FOREVER_MS, World
+
+_COMING_UP_S = 4.0  # until the first poll: `start` is the wall time after it, about
+_DRAINED_S = 30.0
+_LONGEST_POLL_REAL_MS = 2_000
+
+
+class ReplayedWorld(World):
+    """A district at `speed`, from the wall time `start` on.
+
+    Args:
+        replay: a CSV file, and the column of each meter; none for simulated loads.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        start: datetime,
+        speed: float,
+        cycle_s: int = 3600,
+        config: Path = CONFIG,
+        store: str = "duckdb",
+        replay: tuple[Path, dict[str, str]] | None = None,
+    ) -> None:
+        super().__init__(folder, store=store)
+        assert self.broker is not None
+        self.speed = speed
+        anchor = datetime.now(UTC) + timedelta(seconds=_COMING_UP_S)
+        pace = Pace(cycle_s=cycle_s, start=start, anchor=anchor, speed=speed)
+        self.stage = Stage(folder, config, pace=pace, broker_url=self.broker.url)
+        self.clock = ReplayClock(
+            Replay(
+                start_ms=round(start.timestamp() * 1000),
+                anchor_ms=round(anchor.timestamp() * 1000),
+                speed=speed,
+            )
+        )
+        self._replay = replay
+
+    def start(self) -> None:
+        assert self.broker is not None
+        self.broker.start()
+        if self.influxd:
+            self.influxd.start()
+        replay: dict[str, Any] | None = None
+        options: list[str] = []
+        if self._replay is not None:
+            file, series = self._replay
+            replay, options = {"series": series}, ["--replay", str(file)]
+        self.stage.write(store=self.influxd.settings if self.influxd else None, replay=replay)
+        self.district = District(self.stage)
+        self.district.simulator = Part(
+            "simulator",
+            ["simulate", str(self.stage.simulator_file), *options]
+            + ["--ready", str(self.stage.ready_file)],
+            self.folder / "logs" / "simulator.log",
+        )
+        self.district.start()
+
+    def live_until(self, wall: datetime) -> None:
+        """Let the replayed time reach `wall`, then stop the gateways, which drain."""
+        wall_ms = round(wall.timestamp() * 1000)
+        while (left_ms := wall_ms - self.clock.now_ms()) > 0:
+            self.parts.check()
+            time.sleep(min(1.0, self.clock.real_s(left_ms)))
+        self.stop_gateways()
+        until = time.monotonic() + _DRAINED_S
+        while self.unstored() != 0:
+            assert time.monotonic() < until, f"{self.unstored()} batches are not stored"
+            time.sleep(0.2)
+
+    def ask(self, path: str) -> Any:
+        answer = httpx.get(f"{self.stage.api_url}{path}", timeout=10, trust_env=False)
+        return answer.raise_for_status().json()
+
+    def audited(self) -> Audit:
+        """Every stored value against the simulator's log, after everything has stopped."""
+        store = self.open_store()
+        try:
+            return audit(
+                read_served(self.stage.served_log),
+                store,
+                from_ms=0,
+                to_ms=FOREVER_MS,
+                longest_poll_ms=round(_LONGEST_POLL_REAL_MS * self.speed),
+            )
+        finally:
+            store.close()
