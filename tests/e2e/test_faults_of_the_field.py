@@ -302,18 +302,7 @@ def test_a_database_restored_from_a_backup_gets_everything_again(make_world: Mak
     world.parts.await_collector()
     resend = (sys.executable, "-m", "nenghao", "collector", "resend")
     resent = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "nenghao",
-            "collector",
-            "resend",
-            "--since",
-            since,
-            "--json",
-            "--api",
-            world.stage.api_url,
-        ],
+        [*resend, "--since", since, "--json", "--api", world.stage.api_url],
         capture_output=True,
         text=True,
         timeout=60,
