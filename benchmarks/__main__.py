@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
     "gateway": gateway.measure,
     "drain": drain.measure,
 }
+_WIDTH = 180  # of a table that goes into a file
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
@@ -44,7 +45,7 @@ def main() -> int:
         profiles += result.profiles
     lasted_s = time.monotonic() - began
     about = f"{machine()}; {datetime.now(UTC):%Y-%m-%d}; {lasted_s:.0f} s"
-    _show(Console(), figures, profiles, about)
+    _show(Console(width=None if sys.stdout.isatty() else _WIDTH), figures, profiles, about)
     if options.json:
         document = {"machine": about, "figures": figures, "profiles": profiles}
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
@@ -81,7 +82,7 @@ def _show(console: Console, figures: list[Figure], profiles: list[Profile], abou
         table.add_row(
             shown, figure.what, figure.text, figure.unit, figure.aim_text, met, figure.note
         )
-    console.print(table, markup=False)
+    console.print(table)
     for profile in profiles:
         parts = ", ".join(f"{part} {share:.0%}" for part, share in profile.shares[:10])
         console.print(f"{profile.process}: {parts}", markup=False, highlight=False)

@@ -1,5 +1,7 @@
 """Collector: as fast as it goes, from the broker into a database; the whole budget, by process."""
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,9 +103,6 @@ def _profiled(
 
 
 def _close(pid: int) -> float:
-    import os  # noqa: PLC0415
-    import signal  # noqa: PLC0415
-
     before = cpu_s(pid)
     os.kill(pid, signal.SIGTERM)
     return cpu_s_at_end(pid) - before
@@ -112,8 +111,9 @@ def _close(pid: int) -> float:
 class Generator:
     """The load in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
+        self._log = log
         self.pid = process.pid
 
     def await_ready(self) -> None:
@@ -129,7 +129,9 @@ class Generator:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the load generator ended with code {self._process.wait()}")
+            code = self._process.wait()
+            said = self._log.read_text(encoding="utf-8", errors="replace")[-1000:]
+            raise RuntimeError(f"the load generator ended with code {code}: {said}")
         return line
 
 
@@ -137,14 +139,17 @@ class Generator:
 def _generator(folder: Path, plan: Plan) -> Iterator[Generator]:
     file = folder / "plan.json"
     file.write_bytes(msgspec.json.encode(plan))
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load", str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "generator.log").open("wb"),
-        text=True,
-    ) as process:
-        generator = Generator(process)
+    with (
+        (folder / "generator.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.load", str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        generator = Generator(process, folder / "generator.log")
         try:
             generator.await_ready()
             yield generator

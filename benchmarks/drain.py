@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from benchmarks.figure import Figure, Result
-from benchmarks.fleet import quantities
+from benchmarks.fleet import METERS, quantities
 from benchmarks.load import minute_of_readings
 from benchmarks.observe import Observer, quantile
 from benchmarks.process import Usage
@@ -26,7 +26,6 @@ _AGE_MS = 30 * _MINUTE_MS  # of the newest batch of the backlog
 _LONGEST_S = 180.0
 _TAIL_S = 2.5
 _AIM_MS = 2000
-_METERS = 50
 
 
 class Drained(Struct, frozen=True, kw_only=True):
@@ -72,9 +71,9 @@ def _drained(world: World, observer: Observer, epoch: str, batches: int) -> Drai
     parts.await_simulator()
     parts.await_collector()
     world.gateway.start()
-    watch = world.watch()
     while not observer.batches():
         time.sleep(0.01)
+    watch = world.watch()
     began_s, from_ms = time.monotonic(), time.time_ns() // 1_000_000
     while observer.committed(epoch) < batches:
         parts.check()
@@ -93,7 +92,7 @@ def _drained(world: World, observer: Observer, epoch: str, batches: int) -> Drai
 
 
 def _figures(found: Drained) -> Iterator[Figure]:
-    values = found.batches * _METERS * len(quantities())
+    values = found.batches * METERS * len(quantities())
     yield Figure(
         section="drain",
         what="补传一日 drain of the backlog",

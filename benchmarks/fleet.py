@@ -5,6 +5,7 @@ an ABB B23, whose twenty quantities take seven.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def meter_id(gateway: int, number: int) -> str:
     return f"e{gateway:03}-m{number:02}"
 
 
+@cache
 def quantities() -> tuple[tuple[str, int], ...]:
     """The twenty quantities of `TWO_REQUESTS`, each with its decimals on the wire."""
     scales = {1: 0, 0.1: 1, 0.01: 2, 0.001: 3}

@@ -79,6 +79,8 @@ def lived(way: Way, seconds: float, profile_s: float, idle_s: float) -> Lived:
             time.sleep(_TAIL_S)
             latencies = observer.latencies_ms(from_ms, to_ms)
             batches = [b for b in observer.batches() if b.at_ms and b.at_ms[0] >= from_ms]
+            if not latencies:
+                raise RuntimeError(f"no reading came: {world.last_words()}")
             own = _status(world)
             seen = _profile(world, way, profile_s, folder)
             return Lived(

@@ -18,7 +18,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-from msgspec import Struct, json as msgspec_json
+from msgspec import Struct
+from msgspec import json as msgspec_json
 
 from benchmarks.fleet import METERS, gateway_id, meter_id, quantities
 from gateways.seal import Sealer

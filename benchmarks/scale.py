@@ -37,12 +37,12 @@ FULL = Scale(
     backlog=1440,
 )
 QUICK = Scale(
-    store_values=300_000,
-    rounds_duckdb=25,
-    rounds_influx=15,
-    live_s=5,
+    store_values=200_000,
+    rounds_duckdb=20,
+    rounds_influx=10,
+    live_s=4,
     worst_s=0,
     idle_s=0,
     profile_s=0,
-    backlog=60,
+    backlog=40,
 )

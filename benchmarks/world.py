@@ -60,6 +60,14 @@ class World:
             bus["cycle_s"] = cycle_s
         self.cut_file.write_text(json.dumps(cut), encoding="utf-8")
 
+    def last_words(self) -> str:
+        """The ends of the logs, for whoever has to find out what went wrong."""
+        logs = sorted((self.stage.folder / "logs").glob("*.log"))
+        return "\n".join(
+            f"{log.name}: {log.read_text(encoding='utf-8', errors='replace')[-1500:]}"
+            for log in logs
+        )
+
     def watch(self) -> Watch:
         pids = {
             "gateway": self.gateway.pid,

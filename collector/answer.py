@@ -30,6 +30,17 @@ class Answers:
     def attach(self, link: Link) -> None:
         self._link = link
 
+    def outlived(self, store: str, generation: int) -> bool:
+        """A gateway heard a later generation of this store: both databases are old copies.
+
+        Under the old number it would take every commit for a stale one and stop. The number is
+        taken over; what the store lacks must be asked for with a resend.
+        """
+        if store != self.store or generation <= self.generation:
+            return False
+        self.generation = generation
+        return True
+
     def publish(self, topics: Iterable[GatewayTopic]) -> None:
         """Tell each of these gateways what is stored of it."""
         assert self._link is not None

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import IO
 
 import structlog
-import zstandard
 
 from collector.adapters.duckdb import DuckDbReadingStore
 from collector.adapters.http import HttpServer
 from collector.adapters.influx import InfluxReadingStore
 from collector.adapters.sql import SqlSmallState
+from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.api import make_api
 from collector.desk import Office, RunningDesk
 from collector.fleet.check import load_fleet
+from collector.fleet.codes import local_day
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
 from collector.metrics import Metrics
@@ -32,6 +33,7 @@ from collector.validate import Gate
 from documents.settings import clock_of
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
+from metering.clock import SystemClock
 from metering.delivery.receiver import Receiver
 from metering.errors import PermanentError, TransientError
 from metering.topic import Leaf, subscription
@@ -79,7 +81,7 @@ class Collector:
         data = folder / settings.folder
         self._lock = _lock(data)
         self._clock = clock_of(settings.clock)
-        self.fleet = load_fleet(folder / settings.config)
+        self.fleet = load_fleet(folder / settings.config, day=local_day(SystemClock().now_ms()))
         self.store = _open_store(settings, folder)
         self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
         self._keep_batches_ms = settings.keep_batches_days * 86_400_000
@@ -106,7 +108,7 @@ class Collector:
         self._link = Link(
             broker_of(
                 settings.broker,
-                client_id=f"collector-{identity.id}",
+                client_id=settings.client_id or f"collector-{identity.id}",
                 environ=os.environ,
                 folder=folder,
             ),
@@ -124,7 +126,7 @@ class Collector:
                 answers=answers,
                 clock=self._clock,
                 metrics=metrics,
-                decompress=_decompress,
+                decompress=decompress,
                 patience=patience,
             )
         )
@@ -285,10 +287,3 @@ def _rules(settings: CollectorSettings) -> tuple[Rule, ...]:
         )
         for rule in settings.rules
     )
-
-
-def _decompress(payload: bytes, limit: int) -> bytes:
-    try:
-        return zstandard.ZstdDecompressor().decompress(payload, max_output_size=limit)
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error

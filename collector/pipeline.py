@@ -289,6 +289,14 @@ class Pipeline:
             log.warning("state.unreadable", gateway=topic.gateway, error=str(error))
             return {}
         self._links[topic.gateway] = _with_state(known, state, now_ms)
+        if self._parts.answers.outlived(state.store, state.generation):
+            log.error(
+                "store.outlived",
+                gateway=topic.gateway,
+                generation=state.generation,
+                advice="the store and the small state are older than the gateways remember: "
+                "run 'nenghao collector resend --since' the time of the backup",
+            )
         receiver = self._parts.receiver
         changed = receiver.stated(topic.gateway, state.epochs, retained=delivery.retained)
         self._tell_lost(topic.gateway, changed)

@@ -82,6 +82,8 @@ class CollectorSettings(Strict):
         state_url: SQLAlchemy URL of the small state; left out, SQLite in `folder`.
         shares: which gateways are this collector's: `120101/+` or `120101/gw-e001`; left out, all
             of the fleet's districts.
+        client_id: names the collector's session at the broker; collectors that share a store need
+            one each. Left out, `collector-` and the store's id.
         keep_batches_days: how long a delivered batch is told from another by its digest.
     """
 
@@ -90,6 +92,7 @@ class CollectorSettings(Strict):
     broker: BrokerSettings
     store: Annotated[DuckDbSettings | InfluxSettings, Field(discriminator="kind")]
     state_url: str | None = None
+    client_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     shares: Annotated[tuple[Share, ...], Field(min_length=1)] | None = None
     group: GroupSettings = GroupSettings()
     api: ApiSettings = ApiSettings()

@@ -1,38 +1,59 @@
 """Agent: meters -> readings -> sealed batches -> spool. HOT PATH of the gateway.
 
-Each bus is polled by its own task, wall-aligned. What a cycle brought is sealed and on disk before
-anything is sent; while nobody vouches for the clock, readings wait unsealed instead.
+Each bus is polled by its own task, wall-aligned, and its readings are kept by another: what a cycle
+brought is sealed and on disk before anything is sent, and a slow disk delays no poll. While nobody
+vouches for the clock, readings wait unsealed instead.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
+from msgspec import Struct, structs
 
 from gateways.bus_cycle import poll_cycle
 from gateways.meter import Meter
 from gateways.patience import Patience
 from gateways.poll import Bus
-from gateways.publish import Publisher
+from gateways.publish import Portion, Publisher
 from gateways.schedule import next_start, start_after
 from gateways.seal import Sealer
-from gateways.spool import SpoolFull, Unsealed
-from gateways.spool_thread import SpoolThread
-from gateways.timekeeper import Timekeeper
-from metering.batch import BatchKey, ClockState, Sealed
+from gateways.spool import Unsealed
+from gateways.timekeeper import Stamp, Stamps, Timekeeper
+from metering.batch import BatchKey, ClockState
 from metering.reading import Reading
 from metering.wire import MeterHealth
 
 log = structlog.get_logger()
 
-_UNSEALED_AT_ONCE = 2_000
-_FLUSH_S = 1.0
-_HELD_IN_MEMORY = 5_000  # readings per bus that a full disk may keep waiting
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How long and how many readings wait.
+
+    Attributes:
+        flush_s: a batch is sealed this long after its first reading, however long the cycle takes.
+        look_s: a sleeping bus looks at the clock this often: somebody may have set it.
+        held: readings of one bus that wait in memory for a disk that refuses.
+        unsealed_at_once: readings that are taken from disk together when the time is known.
+    """
+
+    flush_s: float = 1.0
+    look_s: float = 1.0
+    held: int = 5_000
+    unsealed_at_once: int = 2_000
+
+
+class Taken(Struct, frozen=True):
+    """A reading and the clocks it was stamped by."""
+
+    reading: Reading
+    stamp: Stamp
 
 
 class PolledBus:
-    """A bus, its meters, and how often they are read."""
+    """A bus, its meters, how often they are read, and the readings that are not on disk yet."""
 
     def __init__(
         self, url: str, bus: Bus, meters: Sequence[Meter], *, cycle_ms: int, offset_ms: int
@@ -42,7 +63,44 @@ class PolledBus:
         self.meters = meters
         self.cycle_ms = cycle_ms
         self.offset_ms = offset_ms
-        self.fresh: list[Reading] = []  # answered, not on disk yet
+        self.overruns = False
+        self.is_over = False  # nothing more will come
+        self.has_fresh = asyncio.Event()
+        self.cycle_over = asyncio.Event()
+        self._fresh: list[Taken] = []
+
+    def add(self, taken: Taken) -> None:
+        self._fresh.append(taken)
+        self.has_fresh.set()
+
+    def take(self) -> list[Taken]:
+        """What came so far, the oldest first."""
+        fresh, self._fresh = self._fresh, []
+        if not self.is_over:
+            self.has_fresh.clear()
+        self.cycle_over.clear()
+        return fresh
+
+    def put_back(self, taken: Sequence[Taken], most: int) -> int:
+        """Let these wait on, before what came meanwhile.
+
+        Returns:
+            How many of the oldest were forgotten, because more than `most` would wait.
+        """
+        waiting = [*taken, *self._fresh]
+        self._fresh = waiting[-most:] if most else []
+        if self._fresh:
+            self.has_fresh.set()
+        return len(waiting) - len(self._fresh)
+
+    def end_cycle(self) -> None:
+        if self._fresh:
+            self.cycle_over.set()
+
+    def end(self) -> None:
+        self.is_over = True
+        self.has_fresh.set()
+        self.cycle_over.set()
 
 
 class Agent:
@@ -53,10 +111,10 @@ class Agent:
         *,
         buses: Sequence[PolledBus],
         sealer: Sealer,
-        spool: SpoolThread,
         publisher: Publisher,
         timekeeper: Timekeeper,
         boot: str,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         """Take over the gateway's parts.
 
@@ -65,12 +123,11 @@ class Agent:
         """
         self._buses = buses
         self._sealer = sealer
-        self._spool = spool
         self._publisher = publisher
         self._time = timekeeper
         self._boot = boot
-        self._sealing_unsealed = asyncio.Lock()
-        self.health: dict[str, MeterHealth] = {}
+        self._limits = limits
+        self._health: dict[str, Taken] = {}
 
     async def run(self, stopping: asyncio.Event, drain_s: float) -> None:
         """Poll until `stopping`; then send what is left, for `drain_s` at most.
@@ -82,139 +139,186 @@ class Agent:
                 tasks.create_task(self._poll(bus, stopping), name=f"poll {bus.url}")
                 for bus in self._buses
             ]
-            rest = [tasks.create_task(self._flush(b), name=f"flush {b.url}") for b in self._buses]
-            rest += [
-                tasks.create_task(self._publisher.send(), name="send"),
-                tasks.create_task(self._publisher.state(), name="state"),
-                tasks.create_task(self._publisher.mark(), name="mark"),
-                tasks.create_task(self._publisher.prune(), name="prune"),
+            keeps = [tasks.create_task(self._keep(b), name=f"keep {b.url}") for b in self._buses]
+            rest = [
+                tasks.create_task(self._publisher.run(), name="publish"),
+                tasks.create_task(self._watch_clock(), name="watch clock"),
             ]
             await stopping.wait()
-            _done, late = await asyncio.wait(polls, timeout=drain_s)
-            for poll in late:
-                poll.cancel()
+            for late in await _ended(polls, drain_s):
+                late.cancel()
+            await _ended(keeps)
+            await self._seal_unsealed()
             for bus in self._buses:
-                await self._keep(bus)
+                self._publisher.forget(bus.put_back((), 0))
             left = await self._publisher.drain(drain_s)
             log.info("agent.drained", left=left)
             for task in rest:
                 task.cancel()
 
+    def health(self) -> dict[str, MeterHealth]:
+        """Every meter heard of or asked in vain, and since when."""
+        return {
+            meter: MeterHealth(since_ms=self._sure(taken).at_ms, fault=taken.reading.fault)
+            for meter, taken in self._health.items()
+        }
+
+    # ---- a bus's readings
+
     async def _poll(self, polled: PolledBus, stopping: asyncio.Event) -> None:
         patience = Patience(cycle_ms=polled.cycle_ms)
+        stamps = Stamps(self._time)
+        tell = partial(self._tell, polled, stamps)
         start_ms = next_start(self._time.now_ms(), polled.cycle_ms, polled.offset_ms)
-        while not await self._is_over(stopping, start_ms):
-            result = await poll_cycle(
-                polled.bus, polled.meters, self._time, patience, polled.fresh.append
-            )
-            await self._keep(polled)
-            patience = result.patience
-            start = start_after(start_ms, self._time.now_ms(), polled.cycle_ms, polled.offset_ms)
-            if start.missed:
-                log.warning("bus.overrun", bus=polled.url, missed=start.missed)
-            start_ms = start.at_ms
+        try:
+            while not await self._is_over(polled, stopping, start_ms):
+                before = self._time.stamp()
+                result = await poll_cycle(polled.bus, polled.meters, stamps, patience, tell)
+                polled.end_cycle()
+                patience = result.patience
+                start = start_after(
+                    start_ms, self._time.now_ms(), polled.cycle_ms, polled.offset_ms
+                )
+                self._note_overrun(polled, 0 if self._time.was_set_since(before) else start.missed)
+                start_ms = start.at_ms
+        finally:
+            polled.end()
 
-    async def _is_over(self, stopping: asyncio.Event, start_ms: int) -> bool:
+    async def _is_over(self, polled: PolledBus, stopping: asyncio.Event, start_ms: int) -> bool:
         """Wait for the next start, or for the end.
 
-        In pieces: a clock that steps must not leave a bus asleep for a day.
+        In pieces: a clock that is set back must not leave a bus asleep for a day.
         """
         while (ahead_ms := start_ms - self._time.now_ms()) > 0:
+            if ahead_ms > polled.cycle_ms:
+                start_ms = next_start(self._time.now_ms(), polled.cycle_ms, polled.offset_ms)
+                continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(self._time.real_s(ahead_ms), _FLUSH_S)):
+                async with asyncio.timeout(min(self._time.real_s(ahead_ms), self._limits.look_s)):
                     await stopping.wait()
                     return True
         return stopping.is_set()
 
-    async def _flush(self, polled: PolledBus) -> None:
-        """A batch is sealed 1 s after its first reading, on a bus whose cycle takes longer too."""
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            await self._keep(polled)
+    def _note_overrun(self, polled: PolledBus, missed: int) -> None:
+        if missed and not polled.overruns:
+            log.warning("bus.overrun", bus=polled.url, missed=missed)
+        elif polled.overruns and not missed:
+            log.info("bus.in_time", bus=polled.url)
+        polled.overruns = bool(missed)
+
+    def _tell(self, polled: PolledBus, stamps: Stamps, reading: Reading) -> None:
+        taken = Taken(reading, stamps.take(reading.at_ms))
+        self._note_health(taken)
+        polled.add(taken)
+
+    def _note_health(self, taken: Taken) -> None:
+        """Silence is a published state with a reason; logged when it begins and when it ends."""
+        meter, fault = taken.reading.meter, taken.reading.fault
+        before = self._health.get(meter)
+        if before is not None and before.reading.fault == fault:
+            return
+        self._health[meter] = taken
+        self._publisher.state_changed()
+        if fault is not None:
+            log.warning("meter.faulty", meter=meter, fault=fault)
+        elif before is not None:
+            log.info("meter.well", meter=meter, was=before.reading.fault)
+
+    # ---- readings -> disk
 
     async def _keep(self, polled: PolledBus) -> None:
-        """Put what came so far on disk. What a full disk refuses waits in memory, bounded."""
-        readings = tuple(polled.fresh)
-        polled.fresh.clear()
-        if not readings:
-            return
-        self._note_health(readings)
-        try:
-            await self._keep_readings(readings)
-        except SpoolFull as error:
-            log.error("spool.full", bus=polled.url, readings=len(readings), error=str(error))
-            polled.fresh[:0] = readings[-_HELD_IN_MEMORY:]
-            self._publisher.forgotten += max(0, len(readings) - _HELD_IN_MEMORY)
-            return
-        self._publisher.polled += len(readings)
+        """Keep what a bus brought: when its cycle ends, or a second after the first reading.
 
-    async def _keep_readings(self, readings: tuple[Reading, ...]) -> None:
+        What the disk refuses waits in memory, bounded, and is tried again as often.
+        """
+        last = False
+        while not last:
+            await polled.has_fresh.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(polled.cycle_over.wait(), self._limits.flush_s)
+            last = polled.is_over
+            taken = polled.take()
+            kept = await self._put_on_disk(taken)
+            self._publisher.polled += kept
+            self._publisher.forget(polled.put_back(taken[kept:], self._limits.held))
+
+    async def _put_on_disk(self, taken: Sequence[Taken]) -> int:
+        """Returns how many are there now, from the first on."""
+        if not taken:
+            return 0
         clock = self._time.state
         if clock is ClockState.UNSYNCED:
-            await self._keep_unsealed(readings)
-            return
-        if self._publisher.unsealed:
-            await self._seal_unsealed(clock)
+            unsure = tuple((each.stamp.monotonic_ms, each.reading) for each in taken)
+            return await self._publisher.keep_unsealed(self._boot, unsure)
+        if not await self._seal_unsealed():
+            return 0
+        readings = [self._sure(each) for each in taken]
         at_ms = self._time.now_ms()
 
-        def seal(after: BatchKey) -> list[tuple[Sealed, tuple[int, ...]]]:
-            batches = self._sealer.seal(readings, after, at_ms=at_ms, clock=clock)
-            return [(sealed, ()) for sealed, _count in batches]
+        def seal(after: BatchKey) -> Iterator[Portion]:
+            for sealed, count in self._sealer.seal(readings, after, at_ms=at_ms, clock=clock):
+                yield Portion(sealed=sealed, readings=count)
 
-        await self._publisher.keep_batches(seal, at_ms)
+        return await self._publisher.keep(seal, at_ms)
 
-    async def _keep_unsealed(self, readings: tuple[Reading, ...]) -> None:
-        # The clock that stamped them is the one whose error is to be taken out again.
-        ahead_ms = self._time.now_ms() - self._time.monotonic_ms()
-        taken = tuple((reading.at_ms - ahead_ms, reading) for reading in readings)
-        await self._spool.run(lambda spool: spool.keep_unsealed(self._boot, taken))
-        self._publisher.unsealed += len(readings)
+    def _sure(self, taken: Taken) -> Reading:
+        """A reading by the best time known now."""
+        if taken.stamp.clock is not ClockState.UNSYNCED:
+            return taken.reading
+        return self._restamped(taken.reading, taken.stamp.monotonic_ms)
 
-    async def _seal_unsealed(self, clock: ClockState) -> None:
-        """Somebody vouches for the clock now: re-stamp and seal what waited."""
-        async with self._sealing_unsealed:
-            while waiting := await self._spool.run(lambda spool: spool.unsealed(_UNSEALED_AT_ONCE)):
-                await self._seal_waiting(waiting, clock)
-                self._publisher.unsealed = max(0, self._publisher.unsealed - len(waiting))
-            self._publisher.unsealed = 0
+    def _restamped(self, reading: Reading, monotonic_ms: int) -> Reading:
+        return structs.replace(reading, at_ms=self._time.restamp(monotonic_ms))
 
-    async def _seal_waiting(self, waiting: list[Unsealed], clock: ClockState) -> None:
+    # ---- what waited for the time
+
+    async def _watch_clock(self) -> None:
+        """What waited for the time is sealed as soon as somebody vouches for it."""
+        known = self._time.state
+        while True:
+            await asyncio.sleep(self._limits.flush_s)
+            if (clock := self._time.state) is not known:
+                log.info("clock.state", clock=clock, was=known)
+                known = clock
+                self._publisher.state_changed()
+            await self._seal_unsealed()
+
+    async def _seal_unsealed(self) -> bool:
+        """Re-stamp and seal what waited on disk; False if some of it waits on."""
+        while self._publisher.unsealed:
+            clock = self._time.state
+            if clock is ClockState.UNSYNCED:
+                return False
+            at_ms = self._time.now_ms()
+            seal = partial(self._sealed_waiting, at_ms=at_ms, clock=clock)
+            most = self._limits.unsealed_at_once
+            if not await self._publisher.keep_waiting(most, seal, at_ms):
+                break
+        return not self._publisher.unsealed
+
+    def _sealed_waiting(
+        self, waiting: Sequence[Unsealed], after: BatchKey, *, at_ms: int, clock: ClockState
+    ) -> Iterable[Portion]:
         """One boot's readings go into batches of their own: a past boot's times stay unsure."""
         boot = waiting[0].boot
         same = [unsealed for unsealed in waiting if unsealed.boot == boot]
         present = boot == self._boot
-        readings = [self._restamped(u) if present else u.reading for u in same]
+        readings = [
+            self._restamped(u.reading, u.monotonic_ms) if present else u.reading for u in same
+        ]
         state = clock if present else ClockState.UNSYNCED
-        at_ms = self._time.now_ms()
+        start = 0
+        for sealed, count in self._sealer.seal(readings, after, at_ms=at_ms, clock=state):
+            numbers = tuple(u.number for u in same[start : start + count])
+            yield Portion(sealed=sealed, readings=count, unsealed=numbers)
+            start += count
 
-        def seal(after: BatchKey) -> list[tuple[Sealed, tuple[int, ...]]]:
-            batches, start = [], 0
-            for sealed, count in self._sealer.seal(readings, after, at_ms=at_ms, clock=state):
-                numbers = tuple(u.number for u in same[start : start + count])
-                batches.append((sealed, numbers))
-                start += count
-            return batches
 
-        await self._publisher.keep_batches(seal, at_ms)
-
-    def _restamped(self, unsealed: Unsealed) -> Reading:
-        reading = unsealed.reading
-        return Reading(
-            meter=reading.meter,
-            at_ms=self._time.restamp(unsealed.monotonic_ms),
-            values=reading.values,
-            fault=reading.fault,
-        )
-
-    def _note_health(self, readings: tuple[Reading, ...]) -> None:
-        """Silence is a published state with a reason; logged when it begins and when it ends."""
-        for reading in readings:
-            before = self.health.get(reading.meter)
-            if before is not None and before.fault == reading.fault:
-                continue
-            self.health[reading.meter] = MeterHealth(since_ms=reading.at_ms, fault=reading.fault)
-            self._publisher.state_changed()
-            if reading.fault is not None:
-                log.warning("meter.faulty", meter=reading.meter, fault=reading.fault)
-            elif before is not None:
-                log.info("meter.well", meter=reading.meter, was=before.fault)
+async def _ended(
+    tasks: Sequence[asyncio.Task[None]], within_s: float | None = None
+) -> set[asyncio.Task[None]]:
+    """Wait for `tasks`; returns those that did not end in time."""
+    if not tasks:
+        return set()
+    _done, late = await asyncio.wait(tasks, timeout=within_s)
+    return late

@@ -5,7 +5,8 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,24 +21,26 @@ from gateways.adapters.modbus import open_bus
 from gateways.adapters.sqlite import SqliteSpool
 from gateways.agent import Agent, PolledBus
 from gateways.meter import build_meters, read_bus
-from gateways.publish import Publisher, Retention
+from gateways.publish import UNSEALED_COUNTED, Policy, Publisher
 from gateways.seal import Compress, Sealer
 from gateways.settings import GatewaySettings
+from gateways.spool import SpoolCorrupt
 from gateways.spool_thread import SpoolThread
 from gateways.timekeeper import Timekeeper
 from link.broker import broker_of
 from link.mqtt import Broker, Link, Message
 from metering.batch import ClockState
 from metering.clock import Clock
-from metering.delivery.sender import Sender
+from metering.delivery.sender import EpochBook, Sender
 from metering.errors import PermanentError
 from metering.topic import GatewayTopic, Leaf
 from metering.ulid import RANDOM_BYTES, ulid
-from metering.wire import MeterHealth
 
 log = structlog.get_logger()
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_CUT_VERSION = 1
+_WRITE_IT = "write it with 'nenghao fleet cut'"
 
 
 class CutInvalid(PermanentError):
@@ -63,81 +66,137 @@ def load_cut(path: Path) -> Cut:
         CutInvalid: it cannot be read or is not one.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Cut)
+        cut = msgspec.json.decode(path.read_bytes(), type=Cut)
     except OSError as error:
-        raise CutInvalid(f"{path}: {error.strerror}; write it with 'nenghao fleet cut'") from error
-    except msgspec.MsgspecError as error:
-        raise CutInvalid(f"{path}: {error}; write it with 'nenghao fleet cut'") from error
+        raise CutInvalid(f"{path}: {error.strerror}; {_WRITE_IT}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CutInvalid(f"{path}: {error}; {_WRITE_IT}") from error
+    if cut.v != _CUT_VERSION:
+        raise CutInvalid(
+            f"{path}: version {cut.v} of a cut, {_CUT_VERSION} is understood here; {_WRITE_IT}"
+        )
+    return cut
 
 
 class Gateway:
     """A gateway's parts, wired."""
 
-    def __init__(self, settings: GatewaySettings, cut: Cut, broker: Broker) -> None:
-        """Open the spool and prepare everything else; needs a running event loop."""
+    def __init__(
+        self, settings: GatewaySettings, cut: Cut, broker: Broker, folder: Path = Path()
+    ) -> None:
+        """Check everything, then open the spool; needs a running event loop.
+
+        Args:
+            folder: what relative paths in the settings are relative to.
+
+        Raises:
+            PermanentError: the cut or the broker's address cannot be used.
+            TransientError: the spool cannot be opened now.
+        """
         self._topic = GatewayTopic(cut.district, cut.gateway)
         self._drain_s = settings.drain_s
         self.timekeeper = Timekeeper(clock_of(settings.clock), _vouching(settings))
-        spool = SqliteSpool(settings.spool.folder)
-        spool.mint(ulid(self.timekeeper.now_ms(), secrets.token_bytes(RANDOM_BYTES)))
+        self._buses = _buses_of(cut, self.timekeeper)
+        with ExitStack() as undo:
+            spool = SqliteSpool(folder / settings.spool.folder)
+            undo.callback(spool.close)
+            self._wire(settings, cut, broker, spool)
+            undo.pop_all()
+
+    def _wire(
+        self, settings: GatewaySettings, cut: Cut, broker: Broker, spool: SqliteSpool
+    ) -> None:
+        held = _hold(spool, cut.store, self.timekeeper.now_ms())
         self.sender = Sender(
-            store=cut.store,
-            generation=spool.generation(cut.store),
-            books=spool.books(),
-            jitter=random.random,
+            store=cut.store, generation=held.generation, books=held.books, jitter=random.random
         )
-        waiting = spool.unsealed(limit=1_000_000)
         self._spool = SpoolThread(spool)
+        ours = version("nenghao")
         self.publisher = Publisher(
             spool=self._spool,
             sender=self.sender,
             topic=self._topic,
             timekeeper=self.timekeeper,
-            retention=Retention(
+            policy=Policy(
                 keep_ms=settings.spool.keep_days * 86_400_000,
                 size_limit=settings.spool.size_limit_mb << 20,
             ),
-            about=lambda: (version("nenghao"), cut.digest, self._health()),
+            about=lambda: (ours, cut.digest, self.agent.health()),
         )
-        self.publisher.unsealed = len(waiting)
+        self.publisher.unsealed = held.unsealed
         self._link = Link(
             broker,
             topics=(self._topic.leaf(Leaf.COMMIT),),
-            will=Message(topic=self._topic.leaf(Leaf.LINK), payload=b"offline", retain=True),
+            will=self._offline(),
             listener=self.publisher,
         )
         self.publisher.attach(self._link)
         self.agent = Agent(
-            buses=tuple(_polled(bus, cut.models, self.timekeeper) for bus in cut.buses),
+            buses=self._buses,
             sealer=Sealer(cut.gateway, _compressor(settings)),
-            spool=self._spool,
             publisher=self.publisher,
             timekeeper=self.timekeeper,
             boot=_boot(),
         )
 
-    def _health(self) -> dict[str, MeterHealth]:
-        return dict(self.agent.health)
+    def _offline(self) -> Message:
+        return Message(topic=self._topic.leaf(Leaf.LINK), payload=b"offline", retain=True)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Live until `stopping` is set and the drain is over."""
-        self._link.start()
         try:
+            self._link.start()
             await self.agent.run(stopping, self._drain_s)
         finally:
-            offline = Message(topic=self._topic.leaf(Leaf.LINK), payload=b"offline", retain=True)
-            await asyncio.get_running_loop().run_in_executor(None, self._link.stop, offline)
+            await self._end()
+
+    async def _end(self) -> None:
+        for polled in self._buses:
+            await polled.bus.close()
+        try:
+            stop = asyncio.get_running_loop().run_in_executor
+            await stop(None, self._link.stop, self._offline())
+        finally:
             self._spool.close()
 
 
-def _polled(
-    bus: dict[str, Any], models: Mapping[str, Mapping[str, Any]], clock: Clock
-) -> PolledBus:
-    entry = read_bus(bus)
+class _Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What a spool holds at a start, the new epoch included."""
+
+    generation: int
+    books: list[EpochBook]
+    unsealed: int
+
+
+def _hold(spool: SqliteSpool, store: str, now_ms: int) -> _Held:
+    """Open an epoch; a spool whose damage shows only now is renewed."""
+    try:
+        return _minted(spool, store, now_ms)
+    except SpoolCorrupt:
+        spool.renew()
+        return _minted(spool, store, now_ms)
+
+
+def _minted(spool: SqliteSpool, store: str, now_ms: int) -> _Held:
+    spool.mint(ulid(now_ms, secrets.token_bytes(RANDOM_BYTES)))
+    return _Held(
+        generation=spool.generation(store),
+        books=spool.books(),
+        unsealed=len(spool.unsealed(UNSEALED_COUNTED)),
+    )
+
+
+def _buses_of(cut: Cut, clock: Clock) -> tuple[PolledBus, ...]:
+    return tuple(_polled(cut, place, clock) for place in range(len(cut.buses)))
+
+
+def _polled(cut: Cut, place: int, clock: Clock) -> PolledBus:
+    bus, path = cut.buses[place], ("buses", place)
+    entry = read_bus(bus, path)
     return PolledBus(
         entry.url,
         open_bus(entry.url, clock),
-        build_meters(bus, models),
+        build_meters(bus, cut.models, path),
         cycle_ms=entry.cycle_s * 1000,
         offset_ms=entry.start_offset_s * 1000,
     )
@@ -174,7 +233,7 @@ async def run_gateway(settings: GatewaySettings, folder: Path) -> None:
     """
     cut = load_cut(folder / settings.fleet)
     broker = broker_of(settings.broker, client_id=cut.gateway, environ=os.environ, folder=folder)
-    gateway = Gateway(settings, cut, broker)
+    gateway = Gateway(settings, cut, broker, folder)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):

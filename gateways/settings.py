@@ -1,13 +1,16 @@
 """Settings: the gateway's own file, checked before anything starts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from documents.finding import Problem
 from documents.load import load
 from documents.settings import BrokerSettings, ReplaySettings
 from documents.strict import Strict
+from link.mqtt import Broker, LinkInvalid
 
 
 class SpoolSettings(Strict):
@@ -44,4 +47,12 @@ def load_settings(path: Path) -> GatewaySettings:
     Raises:
         DocumentInvalid: every mistake in it, with file, line and key.
     """
-    return load(path, GatewaySettings)
+    return load(path, GatewaySettings, _problems)
+
+
+def _problems(settings: GatewaySettings) -> Iterator[Problem]:
+    """What the schema cannot say."""
+    try:
+        Broker(url=settings.broker.url, client_id="").address()
+    except LinkInvalid as error:
+        yield Problem(("broker", "url"), str(error))

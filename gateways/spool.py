@@ -55,8 +55,8 @@ class Spool(Protocol):
     def books(self) -> list[EpochBook]:
         """What is on disk, by epoch, oldest epoch first.
 
-        What was sealed, is not here and was not let go of as committed counts as `dropped`: it
-        went with a damaged file.
+        What was sealed, is not here and was never committed counts as `dropped`: if nobody let go
+        of it, it went with a damaged file.
         """
         ...
 

@@ -88,6 +88,8 @@ class State(Struct, frozen=True, kw_only=True):
     Attributes:
         at_ms: when it was said, by the gateway's clock.
         fleet: digest of the fleet part that the gateway works by.
+        store: the only store whose commits the gateway obeys.
+        generation: the highest of that store ever heard; 0 before the first commit.
         epochs: each epoch of which anything is held, and the present one.
         stuck: batches set aside because sending them never succeeds.
         forks: how often another box was seen using this gateway's id or a copy of its spool.
@@ -105,6 +107,8 @@ class State(Struct, frozen=True, kw_only=True):
     epochs: tuple[EpochHeld, ...]
     meters: dict[str, MeterHealth]
     spool: SpoolState
+    store: str = ""
+    generation: int = 0
     stuck: tuple[tuple[str, Sequence], ...] = ()
     forks: _Count = 0
     polled: int = 0

@@ -1,21 +1,21 @@
 """District: the fleet's documents -> each gateway's cut, described for the simulator."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from collector.fleet.check import load_documents, load_models
+from collector.fleet.codes import local_day
 from collector.fleet.cut import cut
 from collector.fleet.document import FleetDocument
 from collector.fleet.places import gateways, in_force
+from metering.clock import SystemClock
 
-SHANGHAI = timezone(timedelta(hours=8), "+08:00")
 
-
-def today() -> Any:
+def today() -> date:
     """The day in Tianjin."""
-    return datetime.now(UTC).astimezone(SHANGHAI).date()
+    return local_day(SystemClock().now_ms())
 
 
 def cuts_of(config: Path) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,11 @@ def midnight_ms(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI).timestamp()) * 1000
 
 
+def local_day(at_ms: int) -> date:
+    """The day in Shanghai at an instant."""
+    return datetime.fromtimestamp(at_ms / 1000, tz=SHANGHAI).date()
+
+
 def _energy_of_its_class(code: str) -> str:
     if code[2:] != "000" and code[:2] != _ELECTRICITY:
         raise ValueError(

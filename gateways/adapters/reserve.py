@@ -18,6 +18,10 @@ class Reserve:
     def size(self) -> int:
         return self._path.stat().st_size if self._path.exists() else 0
 
+    @property
+    def is_whole(self) -> bool:
+        return self.size >= _SIZES[0]
+
     def disk_free(self) -> int:
         """Bytes that the disk has left for us."""
         disk = os.statvfs(self._path.parent)

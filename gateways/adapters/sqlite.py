@@ -78,6 +78,7 @@ class SqliteSpool:
         folder.mkdir(parents=True, exist_ok=True)
         self._numbers: dict[str, int] = {}
         self._untold: dict[str, Ranges] = {}
+        self._full = False
         self._connection: sqlite3.Connection | None = None
         if self._damage.exists():
             self.renew()
@@ -149,7 +150,7 @@ class SqliteSpool:
                     next=after,
                     held=sequences,
                     committed=self._ranges(committed),
-                    dropped=self._ranges(dropped) | vanished,
+                    dropped=self._ranges(dropped) | (vanished - self._ranges(committed)),
                     forked=bool(forked),
                 )
             )
@@ -283,6 +284,9 @@ class SqliteSpool:
             self._write("prune the spool", partial(self._drop, doomed))
             self._note_dropped(doomed)
         self._reserve.restore()
+        if self._full and self._reserve.is_whole:
+            log.info("spool.disk_has_room", folder=str(self._folder))
+            self._full = False
         return self._tell()
 
     def _tell(self) -> Dropped:
@@ -301,7 +305,9 @@ class SqliteSpool:
         try:
             self._transact(what, write)
         except SpoolFull:
-            log.warning("spool.disk_full", folder=str(self._folder))
+            if not self._full:
+                log.warning("spool.disk_full", folder=str(self._folder))
+                self._full = True
             self._reserve.free()
             self._write_after_dropping(what, write)
             self._reserve.restore()

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -16,7 +17,8 @@ from metering.delivery.ranges import Ranges
 from metering.reading import Reading
 from metering.wire import digest_of
 
-_FARTHEST = 1 << 22  # rows looked for in a table whose ends cannot be found, or make no sense
+_FARTHEST = 1 << 22  # numbers tried in a table whose ends make no sense
+_MISSES = 100_000  # numbers tried in vain where nobody knows the last
 _T = TypeVar("_T")
 
 
@@ -70,7 +72,7 @@ class Remains:
         """The index may know of batches whose own pages are gone."""
         query = f"SELECT MAX(sequence) FROM batch INDEXED BY batch_key WHERE epoch={row.number}"  # noqa: S608
         last = [_ranges(text).highest for text in (row.committed, row.dropped, row.released)]
-        last.append(_number(self.connection, query) or 0)
+        last.append(_number(self.connection, query, unreadable=0))
         return row._replace(next=max(row.next, *(sequence + 1 for sequence in last)))
 
 
@@ -88,6 +90,8 @@ def remains_of(path: Path) -> Iterator[Remains]:
 
 def batches_in(remains: Remains, epochs: frozenset[int]) -> Iterator[BatchRow]:
     """Each batch of the numbered epochs whose bytes are as they were sealed."""
+    if not epochs:
+        return
     for row in _one_by_one(remains.connection, "batch", "rowid", BatchRow):
         if row.epoch in epochs and digest_of(row.payload) == row.digest:
             yield row
@@ -104,21 +108,22 @@ def _one_by_one(
     connection: sqlite3.Connection, table: str, key: str, shape: type[_T]
 ) -> Iterator[_T]:
     columns = ", ".join(shape._fields)  # type: ignore[attr-defined]  # a NamedTuple
-    for number in _numbers(connection, f"SELECT {{}}({key}) FROM {table}"):  # noqa: S608 - ours
+    lowest = max(1, _number(connection, f"SELECT MIN({key}) FROM {table}", unreadable=1))  # noqa: S608
+    highest = _number(connection, f"SELECT MAX({key}) FROM {table}", unreadable=-1)  # noqa: S608
+    numbers = count(lowest) if highest < 0 else range(max(lowest, highest - _FARTHEST), highest + 1)
+    misses = 0
+    for number in numbers:
         query = f"SELECT {columns} FROM {table} WHERE {key}={number}"  # noqa: S608
-        yield from _rows(connection, query, shape)
+        found = list(_rows(connection, query, shape))
+        yield from found
+        misses = 0 if found else misses + 1
+        if highest < 0 and misses > _MISSES:
+            return
 
 
-def _numbers(connection: sqlite3.Connection, bound: str) -> range:
-    lowest = _number(connection, bound.format("MIN"))
-    highest = _number(connection, bound.format("MAX"))
-    if highest is None:
-        highest = (lowest or 0) + _FARTHEST
-    return range(max(lowest or 1, 1, highest - _FARTHEST), highest + 1)
-
-
-def _number(connection: sqlite3.Connection, query: str) -> int | None:
-    return next((found.value for found in _rows(connection, query, _Number)), None)
+def _number(connection: sqlite3.Connection, query: str, *, unreadable: int) -> int:
+    """What the query finds; 0 in an empty table."""
+    return next((found.value or 0 for found in _rows(connection, query, _Number)), unreadable)
 
 
 def _rows(connection: sqlite3.Connection, query: str, shape: type[_T]) -> Iterator[_T]:

@@ -310,9 +310,6 @@ class Sender:
         A commit that came while its bytes were being loaded has the last word.
         """
         book = self._books.get(key.epoch)
-        if book is None or key.sequence not in book.held or key.sequence in book.committed:
-            return
-        book = self._books.get(key.epoch)
         if book is None or key.sequence not in book.uncommitted():
             return  # committed or dropped while its bytes were loaded: nothing is waited for
         lane = Lane.STUCK if key in self._stuck else self._lane(key)

@@ -8,8 +8,8 @@ import httpx
 import typer
 
 from collector.app import run_collector
+from collector.fleet.codes import SHANGHAI
 from collector.settings import load_settings
-from nenghao.district import SHANGHAI
 from nenghao.say import FOUND, USAGE, say, say_error, say_json, say_table
 
 collector = typer.Typer(help="中心采集服务", no_args_is_help=True)

@@ -5,6 +5,7 @@ before; every poll that was answered in full must be stored once. Polls that die
 gateway, between the meter's answer and the spool, are counted apart by the caller (`slack`).
 """
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -119,9 +120,9 @@ Times = Mapping[float, list[int]]
 
 
 def _series(answers: list[Served]) -> dict[str, dict[float, list[int]]]:
-    """By quantity and value: when it was served."""
+    """By quantity and value: when it was served, in order."""
     series: dict[str, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for answer in answers:
+    for answer in sorted(answers, key=lambda answer: answer.at_ms):
         for name, value in answer.values.items():
             series[name][value].append(answer.at_ms)
     return series
@@ -140,4 +141,6 @@ def _counts(series: Mapping[str, Times], readings: list[Reading]) -> tuple[int, 
 
 
 def _was_served(times: Times, value: float, at_ms: int, longest_poll_ms: int) -> bool:
-    return any(at_ms - longest_poll_ms <= served_ms <= at_ms for served_ms in times.get(value, ()))
+    served = times.get(value, [])
+    before = bisect_right(served, at_ms)
+    return before > 0 and served[before - 1] >= at_ms - longest_poll_ms

@@ -111,14 +111,22 @@ def test_it_lives_and_is_ready(running: Running) -> None:
     assert running.get("/readyz").json() == {"status": "ready"}
 
 
-def test_it_is_not_ready_while_the_link_or_a_part_is_down(running: Running) -> None:
+def test_it_is_not_ready_while_the_link_is_down(running: Running) -> None:
     running.centre.link.is_up = False
+
+    answer = running.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json() == {"detail": {"link": "down", "down": {}}}
+
+
+def test_it_is_not_ready_while_a_part_is_down(running: Running) -> None:
     running.centre.patience.down["store"] = "没有连接"
 
     answer = running.get("/readyz")
 
     assert answer.status_code == 503
-    assert answer.json() == {"detail": {"link": "down", "down": {"store": "没有连接"}}}
+    assert answer.json() == {"detail": {"link": "up", "down": {"store": "没有连接"}}}
 
 
 def test_metrics_are_prometheuss(running: Running) -> None:

@@ -211,9 +211,7 @@ def test_a_cut_is_the_gateways_own_part(heping):
         "unit": 1,
         "ratio": {"ct": 160, "pt": 1, "applied_by": "gateway"},
         "direction": "import",
-        "limits": {},
         "options": {},
-        "valid_from": "2025-01-01",
     }
 
 

@@ -638,3 +638,20 @@ def test_a_group_of_nothing_but_a_foreign_topic_is_acknowledged(centre: Centre) 
 
     assert centre.link.acknowledged == [foreign]
     assert (centre.link.said, centre.count("foreign_topics")) == ([], 1)
+
+
+def test_a_generation_that_the_gateways_outlived_is_taken_over_and_said(centre: Centre) -> None:
+    """Both databases were restored from before a resend: commits must not look stale for ever."""
+    word = stated(EpochHeld(epoch=EPOCH, oldest=1, next=1), generation=5)
+
+    with structlog.testing.capture_logs() as logs:
+        centre.take(word)
+
+    assert centre.link.commits()[-1].generation == 5
+    assert [entry["event"] for entry in logs] == ["store.outlived"]
+
+
+def test_another_stores_generation_is_none_of_ours(centre: Centre) -> None:
+    centre.take(stated(EpochHeld(epoch=EPOCH, oldest=1, next=1), store="other", generation=5))
+
+    assert centre.link.commits()[-1].generation == 1

@@ -285,6 +285,8 @@ def test_a_schema_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -
         f"the small state has schema {SCHEMA_VERSION + 1}, this version knows {SCHEMA_VERSION}: "
         "run the version that wrote it, or a later one"
     )
+    held_open = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    assert tmp_path / "state.sqlite" not in held_open
     assert facts(tmp_path, "select name from sqlite_master where type = 'table'") == [("fact",)]
 
 

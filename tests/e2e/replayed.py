@@ -62,12 +62,10 @@ class ReplayedWorld(World):
             file, series = self._replay
             replay, options = {"series": series}, ["--replay", str(file)]
         self.stage.write(store=self.influxd.settings if self.influxd else None, replay=replay)
+        files = [str(self.stage.simulator_file), "--ready", str(self.stage.ready_file)]
         self.district = District(self.stage)
         self.district.simulator = Part(
-            "simulator",
-            ["simulate", str(self.stage.simulator_file), *options]
-            + ["--ready", str(self.stage.ready_file)],
-            self.folder / "logs" / "simulator.log",
+            "simulator", ["simulate", *files, *options], self.folder / "logs" / "simulator.log"
         )
         self.district.start()
 
@@ -79,9 +77,13 @@ class ReplayedWorld(World):
             time.sleep(min(1.0, self.clock.real_s(left_ms)))
         self.stop_gateways()
         until = time.monotonic() + _DRAINED_S
-        while self.unstored() != 0:
+        while self.unstored() != 0 or not self._heard_the_last():
             assert time.monotonic() < until, f"{self.unstored()} batches are not stored"
             time.sleep(0.2)
+
+    def _heard_the_last(self) -> bool:
+        """A gateway's last word is that it is offline; the state before it has its last counts."""
+        return all(view["link"] == "offline" for view in self.ask("/gateways"))
 
     def ask(self, path: str) -> Any:
         answer = httpx.get(f"{self.stage.api_url}{path}", timeout=10, trust_env=False)

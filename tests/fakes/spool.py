@@ -1,6 +1,6 @@
 """A spool in memory: what the real one promises, without a disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateways.spool import Dropped, Unsealed
 from metering.batch import BatchKey, Sealed
@@ -15,8 +15,8 @@ _OVERHEAD = 100  # bytes per batch beside its payload
 class _Epoch:
     number: int
     next: int = 1
-    committed: Ranges = Ranges()
-    dropped: Ranges = Ranges()
+    committed: Ranges = field(default_factory=Ranges)
+    dropped: Ranges = field(default_factory=Ranges)
     forked: bool = False
 
 

@@ -374,6 +374,24 @@ def test_while_it_is_down_nothing_is_taken_and_nothing_is_queued(broker: AnyBrok
             assert heard.heard == []
 
 
+def test_what_slips_in_while_it_falls_is_refused_and_not_queued(mosquitto: Mosquitto) -> None:
+    with linked(at(mosquitto.url)) as (link, ear):
+        mosquitto.kill()
+        until(lambda: ear.downs)
+
+        link._up = True  # as for a thread that looked just before it fell
+        with pytest.raises(LinkDown):
+            link.publish(say(b"lost", retain=True))
+        link._up = False
+        mosquitto.start()
+        until(lambda: ear.ups == 2)
+        flush(link, ear)
+
+        with linked(at(mosquitto.url, "other"), TOPIC) as (other, heard):
+            flush(other, heard)
+            assert heard.heard == []
+
+
 def test_what_was_unanswered_when_it_fell_is_not_sent_again(mosquitto: Mosquitto) -> None:
     with linked(at(mosquitto.url)) as (link, ear):
         mosquitto.freeze()
@@ -411,6 +429,18 @@ def test_a_broker_that_is_not_there_yet_is_waited_for_and_it_is_said_once(
         ("link.up", None),
     ]
     started.kill()
+
+
+def test_before_the_broker_greets_nothing_is_taken(mosquitto: Mosquitto) -> None:
+    mosquitto.freeze()  # the kernel still takes the connection
+    with linked(at(mosquitto.url), up=False) as (link, ear):
+        until(link._client.socket)
+
+        with pytest.raises(LinkDown):
+            link.publish(say(b"too early"))
+
+        mosquitto.thaw()
+        until(lambda: ear.ups)
 
 
 def test_half_a_link_is_noticed_and_comes_back(mosquitto: Mosquitto) -> None:
