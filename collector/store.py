@@ -92,8 +92,7 @@ class WriteOutcome(Struct, frozen=True, kw_only=True):
 
     Attributes:
         stored_values: values that are in the store since this call.
-        duplicate_values: values that were there already. A store that overwrites counts them as
-            stored, unless it was told that the rows may be `overlapping`.
+        duplicate_values: values that were there already.
         conflicts: losers against a stored value; already written as rejections.
         refused: rows that were left out; all others are stored.
     """
@@ -172,8 +171,8 @@ class ReadingStore(Protocol):
                 kept.
             rejections: the same one again changes nothing.
             overlapping: the caller knows that rows may meet stored ones with *other* values (two
-                gateways claim one meter, a spool was restored). A store that overwrites then looks
-                first; a store that always looks ignores it.
+                gateways claim one meter, a spool was restored): a store that looks only at what is
+                not newer than all before then looks at every row.
         """
         ...
 

@@ -116,6 +116,7 @@ class InfluxReadingStore:
     ) -> None:
         self._bucket = bucket
         self._lines = Lines()
+        self._newest: dict[str, int] = {}  # by meter, of what was written since the start
         self._client = InfluxDBClient(
             url, token, org=org, timeout=int(timeout_s * 1000), enable_gzip=gzip, retries=False
         )
@@ -140,14 +141,17 @@ class InfluxReadingStore:
         saying = [row for row in rows if row.values or row.fault]
         lines, saying, refused = self._lines_of(saying)
         met = fold(saying)
-        if overlapping:
-            met = self._against_stored(met)
-        if len(met.rows) < len(saying) or overlapping:
+        if overlapping or any(self._may_meet(row) for row in met.rows):
+            met = self._against_stored(met, all_of_them=overlapping)
+            lines = self._lines.of_rows(met.rows)
+        elif len(met.rows) < len(saying):
             lines = self._lines.of_rows(met.rows)
         # Losers first: should the server fall silent in between, the same call finds them again.
         self._keep_beside([*rejections, *met.conflicts])
         bad = self._send(lines, "ms")
         refused += [Refusal(row=met.rows[place], message=said) for place, said in bad.items()]
+        for row in saying:
+            self._newest[row.meter] = max(row.at_ms, self._newest.get(row.meter, 0))
         stored = sum(len(row.values) for row in met.rows)
         return WriteOutcome(
             stored_values=stored - sum(len(met.rows[place].values) for place in bad),
@@ -176,15 +180,25 @@ class InfluxReadingStore:
             refused.append(Refusal(row=row, message=why_untaggable(row.tags) or ""))
         return self._lines.of_rows(fit), fit, refused
 
-    def _against_stored(self, met: Folded) -> Folded:
+    def _may_meet(self, row: Row) -> bool:
+        """Whether a reading may be stored at that instant already.
+
+        What is newer than all that was written of its meter is new. Of a meter not written since
+        the start nobody knows.
+        """
+        newest_ms = self._newest.get(row.meter)
+        return newest_ms is None or row.at_ms <= newest_ms
+
+    def _against_stored(self, met: Folded, *, all_of_them: bool) -> Folded:
         """Leave only what the stored readings lack."""
-        if not met.rows:
+        doubtful = [row for row in met.rows if all_of_them or self._may_meet(row)]
+        if not doubtful:
             return met
         stored = {
             (reading.meter, reading.at_ms): reading
-            for start_ms, last_ms in spans_of(np.array([row.at_ms for row in met.rows], np.int64))
+            for start_ms, last_ms in spans_of(np.array([row.at_ms for row in doubtful], np.int64))
             for reading in self.readings(
-                sorted({row.meter for row in met.rows if start_ms <= row.at_ms <= last_ms}),
+                sorted({row.meter for row in doubtful if start_ms <= row.at_ms <= last_ms}),
                 None,
                 start_ms,
                 last_ms + 1,

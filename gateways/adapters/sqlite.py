@@ -157,7 +157,8 @@ class SqliteSpool:
         return books
 
     def generation(self, store: str) -> int:
-        return int(self._meta(f"generation {store}", "0"))
+        kept = self._meta(f"generation {store}", "0")
+        return int(kept) if kept.isdecimal() else 0
 
     def load(self, key: BatchKey) -> Sealed | None:
         row = None

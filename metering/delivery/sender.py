@@ -15,6 +15,7 @@ from copy import copy
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
@@ -112,13 +113,16 @@ class Sender:
 
         Args:
             store: the only store whose commits are obeyed.
-            generation: the highest generation of it seen before.
+            generation: the highest generation of it seen before; 0 of a store never heard of, and
+                then what the books call committed was another store's word.
             books: epochs, oldest first; the last one is the present one.
             jitter: a random number in [0, 1) at each call.
         """
         self.store = store
         self.generation = generation
         self.forks = 0
+        if generation == 0:
+            books = [replace(book, committed=Ranges()) for book in books]
         self._books = {book.epoch: book for book in books}
         self._present = books[-1].epoch
         self._jitter = jitter

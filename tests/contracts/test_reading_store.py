@@ -307,10 +307,13 @@ def test_the_fault_may_come_after_the_values(store: ReadingStore) -> None:
 # -- another value under the same key ----------------------------------------------------------
 
 
-def test_the_first_value_wins_and_the_second_is_kept_beside(store: ReadingStore) -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_the_first_value_wins_and_the_second_is_kept_beside(
+    store: ReadingStore, *, told: bool
+) -> None:
     store.write([row(0, voltage_l1_v=230.0, frequency_hz=50.0)])
 
-    outcome = store.write([row(0, voltage_l1_v=999.0, frequency_hz=50.0)], overlapping=True)
+    outcome = store.write([row(0, voltage_l1_v=999.0, frequency_hz=50.0)], overlapping=told)
 
     loser = rejection(0, value=999.0, raw="999.0", reason=CONFLICT)
     assert outcome.conflicts == (loser,)

@@ -190,10 +190,9 @@ class Box:
         self._is_up = is_up
         self._start(boot, meters, cycle_ms, policy, limits)
 
-    def _start(
-        self, boot: str, meters: int, cycle_ms: int, policy: Policy, limits: Limits
-    ) -> None:
+    def _start(self, boot: str, meters: int, cycle_ms: int, policy: Policy, limits: Limits) -> None:
         self.time = Timekeeper(self.clock, lambda: self.vouched)
+        self._thread = SpoolThread(self.spool)
         self.spool.mint(ulid(self.clock.now_ms(), random.randbytes(RANDOM_BYTES)))
         self.sender = Sender(
             store=STORE,
@@ -202,7 +201,7 @@ class Box:
             jitter=lambda: 0.5,
         )
         self.publisher = Publisher(
-            spool=SpoolThread(self.spool),
+            spool=self._thread,
             sender=self.sender,
             topic=GatewayTopic(DISTRICT, GATEWAY),
             timekeeper=self.time,
@@ -255,8 +254,16 @@ class Box:
         await self.stop()
 
     async def stop(self) -> None:
+        """End it in order; an exception that ended it before is raised here."""
         self.stopping.set()
-        await self.running
+        try:
+            await self.running
+        finally:
+            self._thread.close()
+
+    def kill(self) -> None:
+        """End it as a power cut would: nothing more is kept or said."""
+        self.running.cancel()
 
     def connect(self) -> None:
         self.link.is_up = True

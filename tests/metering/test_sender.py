@@ -567,6 +567,24 @@ def test_a_new_generation_sends_again_what_is_held_as_backlog():
     assert box.send_numbers() == [*range(85, 101), 84, 83, 82, 81]
 
 
+def test_what_another_store_committed_goes_to_a_store_never_heard_of():
+    box = Box(generation=0, books=[held_book("E1", 3, committed=span(1, 3))])
+
+    assert box.send_numbers() == [1, 2, 3]
+    assert box.commit(3, generation=1) is CommitEffect.ADVANCED
+    assert box.sender.generation == 1
+
+
+def test_the_first_word_of_a_store_is_no_rewinding():
+    box = Box(generation=0)
+    box.seal(3)
+    box.send()
+
+    assert box.commit(2, generation=7) is CommitEffect.ADVANCED
+    assert box.sender.generation == 7
+    assert box.sender.backlog() == 1
+
+
 def test_a_commit_leaves_the_batches_on_disk(box):
     box.seal(3)
     box.send()
