@@ -58,7 +58,7 @@ class ReplayClock:
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
         # The real clock is read once: a step of it must not tear the replayed time.
-        self._origin_ns = time.monotonic_ns() - (time.time_ns() - replay.anchor_ms * 1_000_000)
+        self._origin_ns = _monotonic_of(replay.anchor_ms)
 
     def now_ms(self) -> int:
         elapsed_ns = time.monotonic_ns() - self._origin_ns
@@ -69,3 +69,19 @@ class ReplayClock:
 
     def real_s(self, wall_ms: int) -> float:
         return wall_ms / 1000 / self._replay.speed
+
+
+def _monotonic_of(anchor_ms: int) -> int:
+    """The monotonic time, in ns, of a real instant.
+
+    Of several readings of both clocks the tightest counts: at 50,000 times the speed, two
+    milliseconds of preemption in between would be two minutes.
+    """
+    samples = []
+    for _ in range(9):
+        before_ns = time.monotonic_ns()
+        wall_ns = time.time_ns()
+        after_ns = time.monotonic_ns()
+        samples.append((after_ns - before_ns, (before_ns + after_ns) // 2 - wall_ns))
+    _, offset_ns = min(samples)
+    return anchor_ms * 1_000_000 + offset_ns

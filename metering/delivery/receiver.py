@@ -83,7 +83,7 @@ class EpochLedger(Struct, frozen=True, kw_only=True):
         return EpochLedger(
             stored=self.stored,
             lost=lost,
-            released=((self.released - present) | (gone - dropped)) - self.stored - lost,
+            released=((self.released - present) | gone) - self.stored - lost,
             next=max(self.next, held.next),
             named=True,
         )

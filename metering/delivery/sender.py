@@ -201,9 +201,8 @@ class Sender:
             if not on_way.acknowledged and now_ms - on_way.sent_ms < BREAKING_MS
         ]
         for key in suspects:
-            history = self._history[key]
-            # Only a batch that was alone on the link can be told to have broken it.
-            history.falls += 1 if len(suspects) == 1 or history.falls == 0 else 0
+            # The first time it may have been another; the second time it travelled alone.
+            self._history[key].falls += 1
         self._outstanding.clear()
 
     def acknowledged(self, key: BatchKey) -> None:
@@ -249,9 +248,9 @@ class Sender:
         book = self._books.get(epoch)
         if book is None:
             return
-        # A sequence not sealed yet is another box's: it must not mark ours when it comes.
-        fresh = (stored & Ranges.span(1, book.next - 1)) - book.committed
+        fresh = stored - book.committed
         if book.forked:
+            # What was not sent from here, or not even sealed yet, is another box's.
             fresh = fresh & self._answered(epoch, now_ms)
         if not fresh:
             return
@@ -451,11 +450,7 @@ class Sender:
         )
 
     def _overdue(self, now_ms: int) -> Iterator[BatchKey]:
-        yield from (
-            key
-            for key, on_way in self._outstanding.items()
-            if on_way.due_ms <= now_ms and on_way.lane is not Lane.STUCK
-        )
+        yield from (key for key, on_way in self._outstanding.items() if on_way.due_ms <= now_ms)
 
     def _backlog(self, now_ms: int) -> Iterator[BatchKey]:
         """Newest first, of the newest epoch first."""

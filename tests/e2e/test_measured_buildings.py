@@ -261,7 +261,7 @@ def test_every_poll_is_stored_once_with_the_values_that_were_served(played: Play
     assert audit.missing == audit.doubled == audit.wrong == 0, audit
     assert played.polled == played.stored
     assert played.rejected == played.quarantined == 0
-    assert audit.served > 0.8 * played.case.days * 24 * len(played.case.series)
+    assert audit.served > 0.7 * played.case.days * 24 * len(played.case.series)
 
 
 def test_every_stored_counter_is_the_measured_total_of_its_instant(played: Played) -> None:
@@ -285,7 +285,7 @@ def test_from_hour_to_hour_the_stored_counter_rises_by_what_was_measured(played:
         assert abs(high - low - measured.between(first, last)) <= 2 * high_bound, meter
 
         with_data = sum(measured.hour(hour) is not None for hour in range(first, last))
-        assert single > 0.75 * with_data, (meter, single, with_data)
+        assert single > 0.6 * with_data, (meter, single, with_data)
 
 
 def test_a_rate_is_the_measured_one_at_any_speed(played: Played) -> None:
