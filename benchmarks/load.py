@@ -35,7 +35,6 @@ from nenghao.logs import set_up_logs
 DISTRICT = "120101"
 _MINUTE_MS = 60_000
 _WARM = 1  # batches a gateway sends before the clock starts: tables, columns and ledgers are made
-_COUNTERS_FROM = 10_000.0
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -114,15 +113,21 @@ def minute_of_readings(number: int, at_ms: int, chance: random.Random) -> tuple[
         Reading(
             meter=meter_id(number, meter),
             at_ms=at_ms + meter * 21,
-            values={name: _value(name, digits, minutes, chance) for name, digits in names},
+            values={
+                name: _value(name, digits, (number * METERS + meter, minutes), chance)
+                for name, digits in names
+            },
         )
         for meter in range(1, METERS + 1)
     )
 
 
-def _value(name: str, digits: int, minutes: int, chance: random.Random) -> float:
+def _value(name: str, digits: int, point: tuple[int, int], chance: random.Random) -> float:
+    """A plausible value at a meter and a minute; every counter has a past and a pace of its own."""
+    meter, minutes = point
     if name.endswith(("_kwh", "_kvarh")):
-        return round(_COUNTERS_FROM + minutes % 1_000_000 * 0.37, digits)
+        grown = minutes % 1_000_000 * 0.07 * (1 + meter % 13)
+        return round(meter * 731.7 + grown + chance.random() * 0.05, digits)
     if name == "frequency_hz":
         return round(chance.gauss(50, 0.02), digits)
     if name == "power_factor":

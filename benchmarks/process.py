@@ -70,6 +70,7 @@ def cpu_s_at_end(pid: int, within_s: float = 60.0) -> float:
     until = time.monotonic() + within_s
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         if time.monotonic() > until:
-            raise TimeoutError(f"process {pid} did not end within {within_s:.0f} s")
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            raise TimeoutError(f"process {pid} did not end within {within_s:.0f} s:\n{status}")
         time.sleep(0.05)
     return cpu_s(pid)

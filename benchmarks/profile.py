@@ -36,7 +36,17 @@ def profile(process: str, pid: int, seconds: float, folder: Path) -> Profile | N
     file = folder / f"{process}.folded"
     command = [found, "record", "--pid", str(pid), "--duration", str(round(seconds))]
     # Only what holds the interpreter: a thread that waits looks busy to py-spy in many containers.
-    command += ["--gil", "--rate", str(_RATE), "--format", "raw", "--output", str(file)]
+    # Nothing is stopped for a look: a torn stack now and then is no harm, a halted process is.
+    command += [
+        "--nonblocking",
+        "--gil",
+        "--rate",
+        str(_RATE),
+        "--format",
+        "raw",
+        "--output",
+        str(file),
+    ]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode or not file.exists():
         return None

@@ -171,33 +171,32 @@ class Agent:
         tell = partial(self._tell, polled, stamps)
         start_ms = next_start(self._time.now_ms(), polled.cycle_ms, polled.offset_ms)
         try:
-            while not await self._is_over(polled, stopping, start_ms):
+            while (begun_ms := await self._start(polled, stopping, start_ms)) is not None:
                 before = self._time.stamp()
                 result = await poll_cycle(polled.bus, polled.meters, stamps, patience, tell)
                 polled.end_cycle()
                 patience = result.patience
-                start = start_after(
-                    start_ms, self._time.now_ms(), polled.cycle_ms, polled.offset_ms
-                )
+                now_ms = self._time.now_ms()
+                start = start_after(begun_ms, now_ms, polled.cycle_ms, polled.offset_ms)
                 self._note_overrun(polled, 0 if self._time.was_set_since(before) else start.missed)
                 start_ms = start.at_ms
         finally:
             polled.end()
 
-    async def _is_over(self, polled: PolledBus, stopping: asyncio.Event, start_ms: int) -> bool:
-        """Wait for the next start, or for the end.
+    async def _start(self, polled: PolledBus, stopping: asyncio.Event, start_ms: int) -> int | None:
+        """Wait for the next start; another one if the clock is set meanwhile, None at the end.
 
         In pieces: a clock that is set back must not leave a bus asleep for a day.
         """
+        before = self._time.stamp()
         while (ahead_ms := start_ms - self._time.now_ms()) > 0:
-            if ahead_ms > polled.cycle_ms:
-                start_ms = next_start(self._time.now_ms(), polled.cycle_ms, polled.offset_ms)
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(self._time.real_s(ahead_ms), self._limits.look_s)):
-                    await stopping.wait()
-                    return True
-        return stopping.is_set()
+            within_s = min(self._time.real_s(ahead_ms), self._limits.look_s)
+            if await _happens(stopping, within_s):
+                return None
+            if self._time.was_set_since(before):
+                before = self._time.stamp()
+                start_ms = next_start(before.at_ms, polled.cycle_ms, polled.offset_ms)
+        return None if stopping.is_set() else start_ms
 
     def _note_overrun(self, polled: PolledBus, missed: int) -> None:
         if missed and not polled.overruns:
@@ -234,8 +233,7 @@ class Agent:
         last = False
         while not last:
             await polled.has_fresh.wait()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(polled.cycle_over.wait(), self._limits.flush_s)
+            await _happens(polled.cycle_over, self._limits.flush_s)
             last = polled.is_over
             taken = polled.take()
             kept = await self._put_on_disk(taken)
@@ -312,6 +310,13 @@ class Agent:
             numbers = tuple(u.number for u in same[start : start + count])
             yield Portion(sealed=sealed, readings=count, unsealed=numbers)
             start += count
+
+
+async def _happens(event: asyncio.Event, within_s: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    return event.is_set()
 
 
 async def _ended(

@@ -47,6 +47,10 @@ class CutInvalid(PermanentError):
     """The gateway's part of the fleet cannot be used."""
 
 
+class SpoolFolderInvalid(PermanentError):
+    """The folder that the settings name for the spool cannot be made or written."""
+
+
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway's part of the fleet, as `nenghao fleet cut` wrote it."""
 
@@ -96,9 +100,12 @@ class Gateway:
         self._topic = GatewayTopic(cut.district, cut.gateway)
         self._drain_s = settings.drain_s
         self.timekeeper = Timekeeper(clock_of(settings.clock), _vouching(settings))
-        self._buses = _buses_of(cut, self.timekeeper)
+        try:
+            self._buses = _buses_of(cut, self.timekeeper)
+        except PermanentError as error:
+            raise CutInvalid(f"{folder / settings.fleet}: {error}") from error
         with ExitStack() as undo:
-            spool = SqliteSpool(folder / settings.spool.folder)
+            spool = _open_spool(folder / settings.spool.folder)
             undo.callback(spool.close)
             self._wire(settings, cut, broker, spool)
             undo.pop_all()
@@ -158,6 +165,13 @@ class Gateway:
             await stop(None, self._link.stop, self._offline())
         finally:
             self._spool.close()
+
+
+def _open_spool(folder: Path) -> SqliteSpool:
+    try:
+        return SqliteSpool(folder)
+    except OSError as error:
+        raise SpoolFolderInvalid(f"spool folder {folder}: {error.strerror}") from error
 
 
 class _Held(msgspec.Struct, frozen=True, kw_only=True):

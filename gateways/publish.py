@@ -544,4 +544,5 @@ def _measure(spool: Spool) -> tuple[int, int]:
 
 async def _happens(event: asyncio.Event, within_s: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), within_s)
+        async with asyncio.timeout(within_s):
+            await event.wait()

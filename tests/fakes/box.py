@@ -95,7 +95,7 @@ class TroubledSpool(FakeSpool):
         wrong: by method, what it raises instead of doing its work, until it is taken out again.
         once: the same for one call.
         calls: every method called, in order.
-        open: while it is cleared, nothing gets done.
+        stalled: methods that get nothing done until `go_on`.
         ruined: sequences by epoch that a renewal does not save; `ruined_unsealed`: how many
             readings, the oldest.
     """
@@ -105,14 +105,19 @@ class TroubledSpool(FakeSpool):
         self.wrong: dict[str, Exception] = {}
         self.once: dict[str, Exception] = {}
         self.calls: list[str] = []
-        self.open = threading.Event()
-        self.open.set()
+        self.stalled: set[str] = set()
+        self._go_on = threading.Event()
         self.ruined: dict[str, Ranges] = {}
         self.ruined_unsealed = 0
 
+    def go_on(self) -> None:
+        self.stalled.clear()
+        self._go_on.set()
+
     def _refuse(self, name: str) -> None:
         self.calls.append(name)
-        assert self.open.wait(10)
+        if name in self.stalled:
+            assert self._go_on.wait(10)
         error = self.once.pop(name, None) or self.wrong.get(name)
         if error is not None:
             raise error
@@ -165,7 +170,7 @@ class Box:
         vouched: who vouches for the clock; a test may change it.
     """
 
-    def __init__(  # noqa: D417 - the names say it all
+    def __init__(
         self,
         *,
         spool: Spool | None = None,
@@ -188,6 +193,7 @@ class Box:
         self.stopping = asyncio.Event()
         self._drain_s = drain_s
         self._is_up = is_up
+        self._is_ended = False
         self._start(boot, meters, cycle_ms, policy, limits)
 
     def _start(self, boot: str, meters: int, cycle_ms: int, policy: Policy, limits: Limits) -> None:
@@ -249,21 +255,27 @@ class Box:
         _trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.running.cancel()
-            return
+            await self.kill()
         await self.stop()
 
     async def stop(self) -> None:
-        """End it in order; an exception that ended it before is raised here."""
+        """End it in order, unless it has ended; an exception that ended it is raised here."""
         self.stopping.set()
-        try:
-            await self.running
-        finally:
-            self._thread.close()
+        if not self._is_ended:
+            self._is_ended = True
+            try:
+                await self.running
+            finally:
+                self._thread.close()
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """End it as a power cut would: nothing more is kept or said."""
+        self._is_ended = True
         self.running.cancel()
+        await asyncio.wait([self.running])
+        if isinstance(self.spool, TroubledSpool):
+            self.spool.go_on()
+        self._thread.close()
 
     def connect(self) -> None:
         self.link.is_up = True

@@ -118,6 +118,24 @@ def test_an_instant_is_stamped_by_a_commit_just_so(clock):
     assert timekeeper.restamp(answered) == NOW - HOUR
 
 
+@pytest.mark.parametrize(
+    ("state", "learnt", "at_ms", "clock_state"),
+    [
+        (ClockState.SYNCED, True, IN_1970, ClockState.SYNCED),
+        (ClockState.UNSYNCED, False, IN_1970, ClockState.UNSYNCED),
+        (ClockState.UNSYNCED, True, NOW, ClockState.COMMIT),
+    ],
+)
+def test_a_stamp_says_the_time_and_who_vouches_for_it(clock, state, learnt, at_ms, clock_state):
+    timekeeper = Timekeeper(clock, Kernel(state))
+    if learnt:
+        timekeeper.learn(NOW)
+
+    stamp = timekeeper.stamp()
+
+    assert (stamp.at_ms, stamp.monotonic_ms, stamp.clock) == (at_ms, 500_000, clock_state)
+
+
 def test_timers_are_the_machines(clock):
     timekeeper = Timekeeper(clock, Kernel(ClockState.UNSYNCED))
     timekeeper.learn(NOW)

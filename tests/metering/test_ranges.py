@@ -72,6 +72,10 @@ def test_ranges_come_back_from_the_wire(one):
     assert Ranges.from_wire(ranges(one).to_wire()) == ranges(one)
 
 
+def test_spans_that_touch_are_one():
+    assert Ranges([(3, 4), (1, 2)]).spans == ((1, 4),)
+
+
 def test_a_value_does_not_change():
     value = Ranges.span(1, 3)
 

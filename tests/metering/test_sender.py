@@ -265,6 +265,17 @@ def test_what_the_collector_misses_goes_again_at_once(box):
     assert box.send_numbers() == [2]
 
 
+def test_what_is_missing_of_one_epoch_repeats_nothing_of_another():
+    box = Box(books=[held_book("E0", 1), EpochBook(epoch="E1")])
+    box.seal(1)
+    box.send()
+    box.now = 6 * SECOND
+
+    box.commit(1, (1, 1), epoch="E0")
+
+    assert box.send() == [BatchKey("E0", 1)]
+
+
 def test_a_commit_that_may_have_crossed_the_batch_does_not_repeat_it(box):
     box.seal(3)
     box.send()
@@ -323,22 +334,52 @@ def test_fresh_batches_go_as_soon_as_the_collector_is_back_though_the_broker_los
 def test_a_batch_sent_five_times_in_an_hour_while_others_commit_is_set_aside(box):
     box.seal(1)
     for _ in range(5):
+        box.now = box.sender.wake_ms() or 0
         box.send()
-        box.now = box.sender.wake_ms()
+    box.seal(1)
+    box.send()
+    box.commit(2, (1, 1))
+    assert len(box.sent_ms[1]) == 5
+
+    box.now += 5 * SECOND
+    box.send()
+
+    assert box.sender.stuck == (BatchKey("E1", 1),)
+    assert len(box.sent_ms[1]) == 5
+
+
+def test_a_batch_sent_four_times_is_not_set_aside_yet(box):
+    box.seal(1)
+    for _ in range(4):
+        box.now = box.sender.wake_ms() or 0
+        box.send()
     box.seal(1)
     box.send()
     box.commit(2, (1, 1))
 
-    box.now += 10 * MINUTE
-    box.send()
+    box.now += 5 * SECOND
 
-    assert box.sender.stuck == (BatchKey("E1", 1),)
+    assert box.send_numbers() == [1]
+    assert box.sender.stuck == ()
 
 
 def test_a_batch_sent_five_times_while_nothing_commits_is_not_to_blame(box):
     box.seal(1)
     for _ in range(8):
         box.send()
+        box.now = box.sender.wake_ms()
+
+    assert box.sender.stuck == ()
+
+
+def test_the_same_word_said_again_is_no_commit_of_others(box):
+    box.seal(1)
+    box.send()
+    box.commit(1)
+    box.seal(1)
+    for _ in range(8):
+        box.send()
+        box.commit(1)
         box.now = box.sender.wake_ms()
 
     assert box.sender.stuck == ()
@@ -405,6 +446,14 @@ def test_a_stuck_batch_takes_no_live_slot():
     assert box.send_numbers() == list(range(3, 19))
 
 
+def test_a_stuck_batch_takes_no_place_in_the_live_window(box):
+    box.seal(17)
+    box.sender._stuck[BatchKey("E1", 17)] = DAY
+
+    assert box.send_numbers() == list(range(1, 17))
+    assert box.lanes() == {Lane.LIVE: 16, Lane.BACKLOG: 0, Lane.STUCK: 0}
+
+
 def test_stuck_batches_are_tried_few_at_once():
     box = Box(books=[held_book("E0", 60), EpochBook(epoch="E1")])
     for sequence in range(1, 61):
@@ -465,6 +514,36 @@ def test_what_the_broker_acknowledged_is_no_suspect(box):
     box.fall_and_return()
 
     assert box.send_numbers(acknowledge=False) == [1, 2, 3]
+
+
+def test_a_suspect_that_the_broker_acknowledged_is_cleared(box):
+    box.seal(1)
+    box.send(acknowledge=False)
+    box.fall_and_return()
+    box.send(acknowledge=True)
+    box.fall_and_return()
+    box.send(acknowledge=False)
+    box.fall_and_return()
+
+    box.send()
+
+    assert box.sender.stuck == ()
+
+
+def test_a_suspect_that_comes_back_into_the_live_window_waits_its_turn(box):
+    box.seal(20)
+    box.send(acknowledge=False)
+    box.sender.disconnected(box.now)
+    box.seal(16)
+    box.sender.connected()
+    box.send(acknowledge=False)
+
+    box.commit(36, (1, 20), (22, 36))  # 20 is among the newest 16 again
+
+    assert box.send() == []
+    for number in range(22, 37):
+        box.sender.acknowledged(BatchKey("E1", number))
+    assert box.send_numbers(acknowledge=False) == [20]
 
 
 def test_what_was_sent_long_before_the_fall_is_no_suspect(box):
