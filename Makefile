@@ -31,7 +31,7 @@ demo: $(STAMP)
 	$(BIN)/nenghao demo $(ARGS)
 
 test: $(STAMP) servers
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -41,6 +41,9 @@ lint: $(STAMP)
 
 check: lint
 	$(MAKE) test ARGS='--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)'
+
+# Most of an end-to-end test is waiting: two at a time, whole files each.
+WORKERS := 2
 
 # The floor rises with the tests; it never falls.
 COVERAGE := 80

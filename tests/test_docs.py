@@ -41,7 +41,14 @@ OPERATING = ROOT / "docs" / "operating.md"
 EXAMPLES = ROOT / "config" / "examples"
 DOCS = tuple(sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
 # Made by running what the docs say, or named after something of the reader's.
-NOT_OF_THE_TREE = ("var/", "state.sqlite", "spool.sqlite", "gateway.yaml", "gw-e001.json")
+NOT_OF_THE_TREE = (
+    "CPU-s/M",
+    "var/",
+    "state.sqlite",
+    "spool.sqlite",
+    "gateway.yaml",
+    "gw-e001.json",
+)
 
 
 def text(file: Path) -> str:

@@ -7,6 +7,7 @@ SQLite is the default: WAL, synchronous=FULL, one file, one collector. The schem
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa  # noqa: TID251 - this is the adapter
@@ -197,8 +198,7 @@ class SqlSmallState:
         with self._writing("record deliveries") as connection:
             _insert(connection, _batches, [_batch_values(batch) for batch in record.batches])
             _insert(connection, _quarantine, [_quarantine_values(q) for q in record.quarantined])
-            for gateway, epoch, ledger in record.ledgers:
-                _put(connection, _epochs, _ledger_values(gateway, epoch, ledger))
+            _put(connection, _epochs, *(_ledger_values(*named) for named in record.ledgers))
             for gateway_record in record.gateways:
                 _put(connection, _gateways, _fields(gateway_record))
             for entry in record.alerts:
@@ -280,21 +280,36 @@ def _fact(connection: Connection, name: str, default: str) -> str:
 def _insert(connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert what is not there yet: a repeat after a crash changes nothing."""
     if rows:
-        connection.execute(_dialect_insert(connection, table).on_conflict_do_nothing(), rows)
+        connection.execute(_if_absent(connection.dialect.name, table), rows)
 
 
-def _put(connection: Connection, table: sa.Table, row: dict[str, Any]) -> None:
-    insert = _dialect_insert(connection, table)
+def _put(connection: Connection, table: sa.Table, *rows: dict[str, Any]) -> None:
+    """Insert, or replace what stands under the same key; all rows have the same columns."""
+    if rows:
+        connection.execute(_or_replace(connection.dialect.name, table, tuple(rows[0])), rows)
+
+
+# A statement is made once: making one costs SQLAlchemy more than SQLite needs to carry it out.
+
+
+@lru_cache
+def _if_absent(dialect: str, table: sa.Table) -> Any:
+    return _dialect_insert(dialect, table).on_conflict_do_nothing()
+
+
+@lru_cache
+def _or_replace(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> Any:
+    insert = _dialect_insert(dialect, table)
     keys = [column.name for column in table.primary_key]
-    rest = {name: insert.excluded[name] for name in row if name not in keys}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest), row)
+    rest = {name: insert.excluded[name] for name in columns if name not in keys}
+    return insert.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
-def _dialect_insert(connection: Connection, table: sa.Table) -> Any:
+def _dialect_insert(dialect: str, table: sa.Table) -> Any:
     """`insert` with ON CONFLICT, which SQLite and PostgreSQL spell alike."""
     from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415, TID251 - only one is needed
 
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
 
 
 def _fields(value: AlertEntry | GatewayRecord) -> dict[str, Any]:

@@ -6,6 +6,7 @@ clock is not synchronised.
 
 import ctypes
 import sys
+from functools import cache
 
 _STA_UNSYNC = 0x0040
 _TIME_ERROR = 5
@@ -30,5 +31,11 @@ def is_synchronised() -> bool:
     if sys.platform != "linux":
         return False
     timex = _Timex()
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    state = _library().adjtimex(ctypes.byref(timex))
     return state >= 0 and state != _TIME_ERROR and not timex.status & _STA_UNSYNC
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """The C library, opened once: it is asked at each answer of a meter."""
+    return ctypes.CDLL(None, use_errno=True)

@@ -115,7 +115,7 @@ class SqliteSpool:
                 self._sql.executescript(_SCHEMA)
             self._learn_numbers()
         except BaseException:
-            # Left to the garbage collector it would delete the log of the file that follows.
+            # Left to the garbage collector it may delete the log of the file that follows.
             self.close()
             raise
 

@@ -80,6 +80,7 @@ def test_two_collectors_on_one_database_store_everything_once(make_world: MakeWo
     finally:
         second.stop()
 
+    world.kill_collector()  # evicted again and again, it would stand back for a minute now
     settle_and_reckon(world)
 
 

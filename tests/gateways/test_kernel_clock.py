@@ -40,7 +40,7 @@ class FakeLibrary:
     ],
 )
 def test_the_kernels_answer(monkeypatch, state, status, synchronised):
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_more: FakeLibrary(state, status))
+    monkeypatch.setattr(kernel_clock, "_library", lambda: FakeLibrary(state, status))
 
     assert is_synchronised() is synchronised
 

@@ -200,6 +200,8 @@ class World:
     def reckon(self) -> Reckoning:
         """Stop everything and compare."""
         self.stop_gateways()
+        left = self.unstored()
+        assert left == 0, f"{left} batches were still in the spools when the gateways stopped"
         self.parts.collector.stop()
         self.parts.simulator.stop()
         store = self.open_store()
