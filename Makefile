@@ -46,7 +46,7 @@ check: lint
 WORKERS := 2
 
 # The floor rises with the tests; it never falls.
-COVERAGE := 80
+COVERAGE := 90
 
 bench: $(STAMP) servers
 	$(BIN)/python -m benchmarks $(ARGS)

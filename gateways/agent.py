@@ -93,10 +93,6 @@ class PolledBus:
             self.has_fresh.set()
         return len(waiting) - len(self._fresh)
 
-    def end_cycle(self) -> None:
-        if self._fresh:
-            self.cycle_over.set()
-
     def end(self) -> None:
         self.is_over = True
         self.has_fresh.set()
@@ -174,7 +170,7 @@ class Agent:
             while (begun_ms := await self._start(polled, stopping, start_ms)) is not None:
                 before = self._time.stamp()
                 result = await poll_cycle(polled.bus, polled.meters, stamps, patience, tell)
-                polled.end_cycle()
+                polled.cycle_over.set()
                 patience = result.patience
                 now_ms = self._time.now_ms()
                 start = start_after(begun_ms, now_ms, polled.cycle_ms, polled.offset_ms)
@@ -248,8 +244,7 @@ class Agent:
         if clock is ClockState.UNSYNCED:
             unsure = tuple((each.stamp.monotonic_ms, each.reading) for each in taken)
             return await self._publisher.keep_unsealed(self._boot, unsure)
-        if not await self._seal_unsealed():
-            return 0
+        await self._seal_unsealed()
         readings = [self._sure(each) for each in taken]
         at_ms = self._time.now_ms()
 
@@ -281,18 +276,14 @@ class Agent:
                 self._publisher.state_changed()
             await self._seal_unsealed()
 
-    async def _seal_unsealed(self) -> bool:
-        """Re-stamp and seal what waited on disk; False if some of it waits on."""
-        while self._publisher.unsealed:
-            clock = self._time.state
-            if clock is ClockState.UNSYNCED:
-                return False
+    async def _seal_unsealed(self) -> None:
+        """Re-stamp and seal what waits on disk, the oldest first, as far as the disk allows."""
+        while self._publisher.unsealed and (clock := self._time.state) is not ClockState.UNSYNCED:
             at_ms = self._time.now_ms()
             seal = partial(self._sealed_waiting, at_ms=at_ms, clock=clock)
             most = self._limits.unsealed_at_once
             if not await self._publisher.keep_waiting(most, seal, at_ms):
-                break
-        return not self._publisher.unsealed
+                return
 
     def _sealed_waiting(
         self, waiting: Sequence[Unsealed], after: BatchKey, *, at_ms: int, clock: ClockState

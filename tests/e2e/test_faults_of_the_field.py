@@ -51,6 +51,7 @@ def test_a_broker_that_drops_what_it_acknowledged_loses_nothing(make_world: Make
 def test_a_second_collector_in_the_same_folder_is_refused(make_world: MakeWorld) -> None:
     world = make_world()
     world.start()
+    time.sleep(2)
 
     second = subprocess.run(
         [sys.executable, "-m", "nenghao", "collector", "run", str(world.stage.collector_file)],

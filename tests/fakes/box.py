@@ -163,6 +163,17 @@ async def a_while() -> None:
         await asyncio.sleep(0.002)
 
 
+def _polled(
+    place: int, bus: FakeBus, meters: int, model: dict[str, Any], cycle_ms: int
+) -> PolledBus:
+    entries = [
+        {"id": f"b{place}-m{unit}", "model": "m1", "unit": unit} for unit in range(1, meters + 1)
+    ]
+    entry = {"url": f"tcp://h{place}", "meters": entries}
+    built = build_meters(entry, {"m1": model})
+    return PolledBus(f"tcp://h{place}", bus, built, cycle_ms=cycle_ms, offset_ms=0)
+
+
 class Box:
     """A gateway from its buses to its link. Entered, it runs; left, it is stopped in order.
 
@@ -179,6 +190,7 @@ class Box:
         boot: str = "boot-1",
         buses: Sequence[FakeBus] = (),
         meters: int = 2,
+        model: dict[str, Any] = MODEL,
         cycle_ms: int = CYCLE_MS,
         policy: Policy = PATIENT,
         limits: Limits = QUICK,
@@ -190,13 +202,16 @@ class Box:
         self.vouched = vouched
         self.link = FakeLink()
         self.buses = buses
+        self._polled = [
+            _polled(place, bus, meters, model, cycle_ms) for place, bus in enumerate(buses)
+        ]
         self.stopping = asyncio.Event()
         self._drain_s = drain_s
         self._is_up = is_up
         self._is_ended = False
-        self._start(boot, meters, cycle_ms, policy, limits)
+        self._start(boot, policy, limits)
 
-    def _start(self, boot: str, meters: int, cycle_ms: int, policy: Policy, limits: Limits) -> None:
+    def _start(self, boot: str, policy: Policy, limits: Limits) -> None:
         self.time = Timekeeper(self.clock, lambda: self.vouched)
         self._thread = SpoolThread(self.spool)
         self.spool.mint(ulid(self.clock.now_ms(), random.randbytes(RANDOM_BYTES)))
@@ -216,17 +231,8 @@ class Box:
         )
         self.publisher.unsealed = len(self.spool.unsealed(1_000))
         self.publisher.attach(self.link)
-        polled = []
-        for place, bus in enumerate(self.buses):
-            entries = [
-                {"id": f"b{place}-m{unit}", "model": "m1", "unit": unit}
-                for unit in range(1, meters + 1)
-            ]
-            entry = {"url": f"tcp://h{place}", "meters": entries}
-            built = build_meters(entry, {"m1": MODEL})
-            polled.append(PolledBus(entry["url"], bus, built, cycle_ms=cycle_ms, offset_ms=0))
         self.agent = Agent(
-            buses=polled,
+            buses=self._polled,
             sealer=Sealer(GATEWAY),
             publisher=self.publisher,
             timekeeper=self.time,

@@ -11,11 +11,12 @@ from gateways.poll import MeterSilent
 from gateways.spool import SpoolBusy, SpoolFull
 from metering.batch import Batch, ClockState
 from metering.delivery.ranges import Ranges
-from metering.reading import Fault
+from metering.reading import Fault, Reading
 from metering.wire import decode_batch
 from tests.fakes.box import (
     CYCLE_MS,
     FOREVER_S,
+    MODEL,
     Box,
     BoxClock,
     SlowBus,
@@ -112,24 +113,6 @@ def test_a_batch_waits_a_second_for_its_cycle_to_end() -> None:
             bus.allowed.release()
             await eventually(lambda: len(box.link.batches()) == 1)
             assert len(taken(box.link.batches())) == 2
-
-    asyncio.run(scenario())
-
-
-def test_a_cycle_that_ends_with_nothing_new_does_not_cut_the_next_one_short() -> None:
-    async def scenario() -> None:
-        bus = SlowBus()
-        async with Box(buses=[bus], meters=2) as box:
-            await box.pass_s(1)
-            for kept in (1, 2):  # each on disk alone, and the cycle's end finds nothing
-                bus.allowed.release()
-                await eventually(lambda count=kept: box.publisher.polled == count)
-            box.agent._limits = LAZY
-            await box.pass_s(1)
-            bus.allowed.release()
-            await a_while()
-            assert box.publisher.polled == 2
-            bus.allowed.release()
 
     asyncio.run(scenario())
 
@@ -595,6 +578,20 @@ def test_a_commit_that_the_broker_queued_while_we_were_away_does_not_tell_the_ti
     asyncio.run(scenario())
 
 
+def test_each_connection_has_a_queue_of_its_own_to_be_empty_first() -> None:
+    async def scenario() -> None:
+        async with Box(clock=BoxClock(now_ms=0), vouched=ClockState.UNSYNCED) as box:
+            box.hear(committed(box.epoch, 0, now_ms=SEALED_MS - DAY_MS, retained=True))
+            box.disconnect()
+            box.connect()
+            box.hear(committed(box.epoch, 0, now_ms=SEALED_MS - DAY_MS + 1))
+            await eventually(lambda: len(box.link.acknowledged) == 2)
+
+            assert box.time.state is ClockState.UNSYNCED
+
+    asyncio.run(scenario())
+
+
 def test_where_nothing_is_retained_a_commit_tells_the_time_once_the_queue_is_surely_empty() -> None:
     async def scenario() -> None:
         clock = BoxClock(now_ms=0)
@@ -632,6 +629,41 @@ def test_a_reading_taken_before_the_clock_was_set_never_leaves_with_that_time() 
             [batch] = box.link.batches()
             assert batch.clock == "synced"
             assert taken([batch]) == [("b0-m1", SEALED_MS - 200), ("b0-m2", SEALED_MS)]
+
+    asyncio.run(scenario())
+
+
+def test_a_clock_set_between_a_meters_answer_and_its_silence_does_not_make_the_answer_sure() -> (
+    None
+):
+    """A reading is stamped at its last answer; a block that is not answered ends it later."""
+
+    async def scenario() -> None:
+        clock, bus = BoxClock(now_ms=0), FakeBus()
+        second = {"address": 500, "quantity": "voltage_l2_v"}
+        model = MODEL | {"registers": [*MODEL["registers"], second]}
+        async with Box(
+            buses=[bus], meters=1, model=model, clock=clock, vouched=ClockState.UNSYNCED
+        ) as box:
+
+            def be_silent() -> Exception:
+                clock.pass_ms(1_000)
+                clock.set_to(SEALED_MS)
+                box.vouched = ClockState.SYNCED
+                return MeterSilent("nothing came")
+
+            bus.refused[1, 500] = be_silent
+            await box.pass_s(1)
+            await eventually(box.link.batches)
+
+            assert box.link.batches()[0].readings == (
+                Reading(
+                    meter="b0-m1",
+                    at_ms=SEALED_MS - 1_000,
+                    values={"voltage_l1_v": 10.0},
+                    fault="timeout",
+                ),
+            )
 
     asyncio.run(scenario())
 
@@ -766,6 +798,23 @@ def test_a_disk_that_refuses_while_they_are_sealed_costs_and_doubles_none(method
             assert taken(on_disk(box)) == [
                 (f"b0-m{unit}", SEALED_MS - 1_000 + n * 1_000) for n in (0, 1) for unit in (1, 2)
             ]
+
+    asyncio.run(scenario())
+
+
+def test_what_waits_for_the_time_is_sealed_at_the_end_if_the_time_has_come() -> None:
+    async def scenario() -> None:
+        clock = BoxClock(now_ms=0)
+        async with Box(
+            buses=[FakeBus()], meters=1, clock=clock, vouched=ClockState.UNSYNCED, limits=LAZY
+        ) as box:
+            await box.pass_s(1)
+            await eventually(lambda: box.publisher.unsealed == 1)
+            ntp(box)
+            await box.stop()
+
+            assert box.link.states()[-1].spool.unsealed == 0
+            assert len(taken(on_disk(box))) == 1
 
     asyncio.run(scenario())
 
