@@ -244,6 +244,7 @@ def test_what_was_written_survives_a_kill(path: Path) -> None:
         path.unlink()
 
 
+@pytest.mark.server
 def test_a_write_is_synced_before_it_returns(path: Path, tmp_path: Path) -> None:
     body = """
     import os
@@ -296,6 +297,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("log", ["64MB", "1MB"], ids=["in the log", "in a checkpoint"])
 def test_a_full_disk_holds_the_write_and_loses_nothing(small_disk: Path, log: str) -> None:
     path = small_disk / "readings.duckdb"

@@ -386,6 +386,7 @@ def fill(file: Path) -> None:
             ballast.write(b"x" * 1024)
 
 
+@pytest.mark.server
 def test_a_full_disk_is_waited_for_and_loses_nothing(small_disk: Path) -> None:
     with closing(SqlSmallState(url_of(small_disk))) as state:
         state.record(recorded(1))

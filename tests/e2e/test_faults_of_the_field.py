@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -226,15 +227,12 @@ def test_a_full_spool_drops_its_oldest_and_says_so(make_world: MakeWorld) -> Non
 
 
 def fill(folder: Path) -> Path:
-    """Take the rest of the disk but a few pages, as a log run wild would."""
+    """Take the rest of the disk, as a log run wild would."""
     file = folder / "wild.log"
-    with file.open("wb") as wild:
-        try:
-            while True:
-                wild.write(b"x" * 65536)
-                wild.flush()
-        except OSError:
-            pass  # nothing is left
+    with suppress(OSError), file.open("wb") as wild:  # until nothing is left
+        while True:
+            wild.write(b"x" * 65536)
+            wild.flush()
     return file
 
 
