@@ -55,6 +55,40 @@ class RatioOn(StrEnum):
     ENERGY = "energy"
 
 
+class Priority(StrEnum):
+    """What is asked first where a bus has no time for everything."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class IdentityName(StrEnum):
+    """What a device says about itself."""
+
+    SERIAL = "serial"  # its serial number
+    FIRMWARE = "firmware"  # its software's version
+    DEVICE = "device"  # the maker's word or number for its type
+
+
+class IdentityField(Struct, frozen=True, kw_only=True):
+    """Where a device says who it is.
+
+    Attributes:
+        registers: how many it takes.
+        format: of a number; none for text, two characters a register, the first one high.
+        expect: what devices of this model answer, if that is known; empty if it is not.
+    """
+
+    name: IdentityName
+    table: Table
+    address: int
+    registers: int
+    format: Format | None
+    word_order: WordOrder
+    expect: tuple[str, ...] = ()
+
+
 class Part(Struct, frozen=True, kw_only=True):
     """One number in the registers; `sentinels` are the raw numbers that mean "no value"."""
 
@@ -82,6 +116,8 @@ class Register(Struct, frozen=True, kw_only=True):
         ratio: whether a ratio of the gateway applies; no, where the meter already did.
         rollover: where the counter returns to zero, in the quantity's unit before any ratio.
         uncertain: why to compare with the display before trusting it, if so.
+        every_s: how often it is read; 0 for every cycle of its bus.
+        priority: whether it waits where time is short.
     """
 
     quantity: str
@@ -92,6 +128,8 @@ class Register(Struct, frozen=True, kw_only=True):
     ratio: bool = True
     rollover: float | None = None
     uncertain: str | None = None
+    every_s: int = 0
+    priority: Priority = Priority.NORMAL
 
     @property
     def fields(self) -> tuple[Part, ...]:
@@ -126,6 +164,7 @@ class MeterModel(Struct, frozen=True, kw_only=True):
             a meter's `direction: export` changes nothing.
         fill: holes of up to this many registers are read over.
         warnings: what an installer has to compare with the display.
+        identity: where it says who it is; empty if it does not.
     """
 
     id: str
@@ -138,3 +177,4 @@ class MeterModel(Struct, frozen=True, kw_only=True):
     registers: tuple[Register, ...]
     warnings: tuple[str, ...]
     test_vectors: tuple[TestVector, ...]
+    identity: tuple[IdentityField, ...] = ()

@@ -10,9 +10,12 @@ from gateways.model import (
     LAST_ADDRESS,
     LONGEST_READ,
     Format,
+    IdentityField,
+    IdentityName,
     Limits,
     MeterModel,
     Part,
+    Priority,
     RatioOn,
     Register,
     Table,
@@ -21,9 +24,28 @@ from gateways.model import (
 )
 from gateways.model_options import apply_options
 from gateways.strict import ContentInvalid, Path, convert, nearest
-from metering.quantity import QUANTITIES
+from metering.quantity import QUANTITIES, Kind
 
 Scale = int | float | str
+
+
+class _Periods(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a register is read that says nothing itself, in seconds; 0 for every cycle."""
+
+    gauge: int = 0
+    counter: int = 60
+
+
+class _IdentityLine(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where a device says who it is: a number by `format`, or text of `registers`."""
+
+    address: int
+    format: Format | None = None
+    registers: int | None = None
+    table: Table | None = None
+    word_order: WordOrder | None = None
+    expect: tuple[int | str, ...] = ()
+    note: str | None = None
 
 
 class _Document(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +65,8 @@ class _Document(Struct, kw_only=True, forbid_unknown_fields=True):
     fill: int = 0
     ratio_on: RatioOn = RatioOn.ALL
     sentinels: dict[Format, tuple[int, ...]] = {}
+    every_s: _Periods = _Periods()
+    identity: dict[IdentityName, _IdentityLine] = {}
     notes: tuple[str, ...] = ()
     options: dict[str, Any] = {}  # the door: read by apply_options
     test_vectors: tuple[TestVector, ...] = ()
@@ -66,6 +90,8 @@ class _Line(Struct, kw_only=True, forbid_unknown_fields=True):
     exponent: int | None = None
     rollover: float | None = None
     uncertain: str | None = None
+    every_s: int | None = None
+    priority: Priority = Priority.NORMAL
     note: str | None = None
 
 
@@ -105,6 +131,30 @@ def read_model(
         registers=registers,
         warnings=(*warnings, *_uncertain(registers)),
         test_vectors=document.test_vectors,
+        identity=tuple(
+            _identity(model_id, document, name, line) for name, line in document.identity.items()
+        ),
+    )
+
+
+def _identity(
+    model_id: str, document: _Document, name: IdentityName, line: _IdentityLine
+) -> IdentityField:
+    if (line.format is None) == (line.registers is None):
+        message = "either a format (a number) or registers (text) are needed"
+        raise ContentInvalid(model_id, ("identity", name), message)
+    count = line.format.registers if line.format else line.registers or 0
+    if not (1 <= count <= LONGEST_READ and 0 <= line.address <= LAST_ADDRESS + 1 - count):
+        message = f"{count} registers from {line.address} cannot be read"
+        raise ContentInvalid(model_id, ("identity", name), message)
+    return IdentityField(
+        name=name,
+        table=line.table or document.table,
+        address=line.address,
+        registers=count,
+        format=line.format,
+        word_order=line.word_order or document.word_order,
+        expect=tuple(map(str, line.expect)),
     )
 
 
@@ -171,7 +221,21 @@ class _Lines:
             ratio=self._document.ratio_on is RatioOn.ALL or _is_energy(line.quantity),
             rollover=line.rollover,
             uncertain=line.uncertain,
+            every_s=self._every_s(line),
+            priority=line.priority,
         )
+
+    def _every_s(self, line: _Line) -> int:
+        periods = self._document.every_s
+        counts = QUANTITIES[line.quantity].kind is Kind.COUNTER
+        every_s = (
+            (periods.counter if counts else periods.gauge)
+            if line.every_s is None
+            else (line.every_s)
+        )
+        if every_s < 0:
+            raise self._wrong("every_s", f"0 (every cycle) or seconds are needed, {every_s} came")
+        return every_s
 
     def _parts(self, line: _Line) -> tuple[Part, ...]:
         if (line.address is None) == (not line.combine):

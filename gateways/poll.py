@@ -32,6 +32,8 @@ class Bus(Protocol):
             MeterRefused: the meter answered with an exception.
             AnswerShort: fewer registers came than were asked for.
             AnswerForeign: the answer belongs to another question.
+            AnswerCorrupt: bytes came, but no sound answer among them.
+            AnswerSuspect: words came, but they may answer an older question.
         """
         ...
 
@@ -64,6 +66,26 @@ class AnswerForeign(TransientError):
     fault: ClassVar[Fault] = Fault.FOREIGN
 
 
+class AnswerCorrupt(TransientError):
+    """Bytes came, but no sound answer among them: noise, or a wrong checksum."""
+
+    fault: ClassVar[Fault] = Fault.CORRUPT
+
+
+class AnswerSuspect(TransientError):
+    """An answer that fits this question, and also an older one that was never answered.
+
+    Attributes:
+        words: what came.
+    """
+
+    fault: ClassVar[Fault] = Fault.LATE
+
+    def __init__(self, message: str, words: Sequence[int]) -> None:
+        super().__init__(message)
+        self.words = words
+
+
 class MeterRefused(PermanentError):
     """The meter answered with a Modbus exception.
 
@@ -79,7 +101,7 @@ class MeterRefused(PermanentError):
 
 
 # These end the poll of a meter; a refusal only ends the block that was refused.
-_LOST = (MeterSilent, BusDisconnected, AnswerShort, AnswerForeign)
+_LOST = (MeterSilent, BusDisconnected, AnswerShort, AnswerForeign, AnswerCorrupt)
 
 
 async def poll_meter(bus: Bus, meter: Meter, clock: Clock) -> Reading:
@@ -95,6 +117,10 @@ async def poll_meter(bus: Bus, meter: Meter, clock: Clock) -> Reading:
     for block in meter.blocks:
         try:
             words = await bus.read(meter.unit, block.table, block.address, block.count)
+        except AnswerSuspect as error:
+            fault = error.fault
+            at_ms = clock.now_ms()
+            answers.append((block, error.words))
         except MeterRefused as error:
             fault = error.fault
         except _LOST as error:

@@ -20,6 +20,9 @@ class Fault(StrEnum):
     EXCEPTION = "exception"  # the meter refused: a Modbus exception
     SHORT = "short"  # fewer registers came than were asked for
     FOREIGN = "foreign"  # an answer that belongs to another question
+    CORRUPT = "corrupt"  # bytes came, but no sound answer among them: noise, a wrong checksum
+    LATE = "late"  # values came, but may answer an older question: not to be trusted blindly
+    IDENTITY = "identity"  # another device answers there: its values are to be held apart
     NOT_FINITE = "not_finite"  # NaN or infinity in a register
     SENTINEL = "sentinel"  # the model's own word for "no value"
 
