@@ -1,16 +1,17 @@
 """Meter: a bus entry of a gateway's cut and the models -> meters, compiled and ready to be read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateways.decode import Decoder
-from gateways.model import MeterModel
+from gateways.model import MeterModel, Priority, Register
 from gateways.model_file import read_model
 from gateways.plan import Block, plan_blocks
 from gateways.strict import ContentInvalid, Path, convert, nearest
+from gateways.terrain import Terrain
 from gateways.wiring import Direction, Ratio, Wiring
 
 HIGHEST_UNIT = 255  # Modbus TCP; a serial line ends at 247
@@ -26,6 +27,11 @@ class MeterEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ratio: its transformers, and who applies them.
         direction: whether it is turned.
         options: the model's options that somebody has checked on site.
+        serial: the device's serial number, where the fleet knows it.
+        cycle_s: it is asked no oftener than this; left out, as often as its bus.
+        every_s: how often a quantity is read, instead of what the model says.
+        priority: what waits where time is short, by quantity, instead of what the model says.
+        fill: holes of up to this many registers are read over, instead of what the model says.
         describe: what the fleet says about it beyond reading it; the simulator lives on that.
     """
 
@@ -35,6 +41,11 @@ class MeterEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ratio: Ratio = Ratio()
     direction: Direction = Direction.IMPORT
     options: dict[str, str] = {}
+    serial: str | None = None
+    cycle_s: int = 0
+    every_s: dict[str, int] = {}
+    priority: dict[str, Priority] = {}
+    fill: int | None = None
     describe: dict[str, Any] = {}  # the fleet's own shape, not read here
 
 
@@ -44,31 +55,90 @@ class BusEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         url: see `gateways.bus_url`.
         cycle_s: how often its meters are read.
-        start_offset_s: how long after the full cycle they are.
+        start_offset_s: how long after the full cycle they are; left out, the buses of a gateway
+            start one after the other.
     """
 
     url: str
     meters: tuple[MeterEntry, ...]
     cycle_s: int = 60
-    start_offset_s: int = 0
+    start_offset_s: int | None = None
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """Registers of a meter that are read equally often and wait equally long.
+
+    Attributes:
+        every_ms: how often, in wall time; 0 for every cycle of the bus.
+    """
+
+    every_ms: int
+    priority: Priority
+    registers: tuple[Register, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The reads of one poll, in order, and what turns their words into values."""
+
+    blocks: tuple[Block, ...]
+    decoder: Decoder
+
+    @property
+    def registers(self) -> int:
+        """How many are read."""
+        return sum(block.count for block in self.blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
-    """One physical device with one unit id on one bus, with the plan to read it.
+    """One physical device with one unit id on one bus, with the plans to read it.
 
     Attributes:
-        blocks: the reads of one poll, in order.
-        decoder: turns their words into values.
         wiring: its ratio and direction.
+        serial: the device's serial number, where the fleet knows it.
+        fill: holes of up to this many registers are read over.
+        groups: its registers by how often they are read, the most urgent first.
+        terrain: what reading its like has taught.
     """
 
     id: str
     unit: int
     model: MeterModel
     wiring: Wiring
-    blocks: tuple[Block, ...]
-    decoder: Decoder
+    serial: str | None = None
+    fill: int = 0
+    groups: tuple[Group, ...] = ()
+    terrain: Terrain = Terrain()
+    _plans: dict[frozenset[int], Plan] = field(default_factory=dict, repr=False, compare=False)
+
+    def plan(self, groups: frozenset[int]) -> Plan:
+        """How to read some of its groups, by their place, in the fewest requests."""
+        if groups not in self._plans:
+            registers = [register for place in groups for register in self.groups[place].registers]
+            blocks = plan_blocks(registers, self.model.limits, self.fill, self.terrain)
+            decoder = Decoder(registers, blocks, self.wiring)
+            self._plans[groups] = Plan(blocks=blocks, decoder=decoder)
+        return self._plans[groups]
+
+    @property
+    def everything(self) -> frozenset[int]:
+        """All of its groups."""
+        return frozenset(range(len(self.groups)))
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The reads of a poll of everything."""
+        return self.plan(self.everything).blocks
+
+    @property
+    def decoder(self) -> Decoder:
+        """What turns those into values."""
+        return self.plan(self.everything).decoder
+
+    def over(self, terrain: Terrain) -> "Meter":
+        """The same meter, planned by what was learnt."""
+        return replace(self, terrain=terrain, _plans={})
 
 
 def read_bus(content: object, path: Path = ()) -> BusEntry:
@@ -101,7 +171,10 @@ def build_meters(
             message = f"unit {entry.unit} is already {other}'s"
             raise ContentInvalid("cut", (*here, "unit"), message)
         _check_entry(entry, models, here)
-    return tuple(build_meter(entry, models[entry.model]) for entry in bus.meters)
+    meters = tuple(build_meter(entry, models[entry.model]) for entry in bus.meters)
+    for index, (entry, meter) in enumerate(zip(bus.meters, meters, strict=True)):
+        _check_quantities(entry, meter, (*path, "meters", index))
+    return meters
 
 
 def build_meter(entry: MeterEntry, content: Mapping[str, Any]) -> Meter:
@@ -110,14 +183,32 @@ def build_meter(entry: MeterEntry, content: Mapping[str, Any]) -> Meter:
     # A device that counts what it gives is no meter turned round: its model already says so.
     direction = Direction.IMPORT if model.generator else entry.direction
     wiring = Wiring(ratio=entry.ratio, direction=direction)
-    blocks = plan_blocks(model.registers, model.limits, model.fill)
-    return Meter(
+    meter = Meter(
         id=entry.id,
         unit=entry.unit,
         model=model,
         wiring=wiring,
-        blocks=blocks,
-        decoder=Decoder(model.registers, blocks, wiring),
+        serial=entry.serial,
+        fill=model.fill if entry.fill is None else entry.fill,
+        groups=_groups(model, entry),
+    )
+    meter.plan(meter.everything)  # what cannot be planned is said now
+    return meter
+
+
+_URGENCY = tuple(Priority)
+
+
+def _groups(model: MeterModel, entry: MeterEntry) -> tuple[Group, ...]:
+    sorted_out: dict[tuple[int, int], list[Register]] = {}
+    for register in model.registers:
+        every_s = max(entry.every_s.get(register.quantity, register.every_s), entry.cycle_s)
+        priority = entry.priority.get(register.quantity, register.priority)
+        own = structs.replace(register, every_s=every_s, priority=priority)
+        sorted_out.setdefault((_URGENCY.index(priority), every_s), []).append(own)
+    return tuple(
+        Group(every_ms=every_s * 1000, priority=_URGENCY[urgency], registers=tuple(registers))
+        for (urgency, every_s), registers in sorted(sorted_out.items())
     )
 
 
@@ -130,3 +221,16 @@ def _check_entry(entry: MeterEntry, models: Mapping[str, Mapping[str, Any]], pat
         raise ContentInvalid("cut", (*path, "model"), message)
     if entry.ratio.ct <= 0 or entry.ratio.pt <= 0:
         raise ContentInvalid("cut", (*path, "ratio"), "ct and pt must be above 0")
+    for quantity, every_s in entry.every_s.items():
+        if every_s < 0:
+            message = f"0 (every cycle) or seconds are needed, {every_s} came"
+            raise ContentInvalid("cut", (*path, "every_s", quantity), message)
+
+
+def _check_quantities(entry: MeterEntry, meter: Meter, path: Path) -> None:
+    known = [register.quantity for register in meter.model.registers]
+    for key in ("every_s", "priority"):
+        for quantity in getattr(entry, key):
+            if quantity not in known:
+                message = f"{entry.model} has no '{quantity}'{nearest(quantity, known)}"
+                raise ContentInvalid("cut", (*path, key), message)

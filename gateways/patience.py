@@ -1,8 +1,9 @@
 """Patience: which meters to ask in this cycle, so that dead ones cannot stall a bus.
 
 A meter that was silent is asked after all others, with growing pauses between (1, 2, 4 … cycles),
-and the time spent on such probes in one cycle is bounded. One answer makes it a meter like others.
-Silence is kept per meter and bus, never per unit id: unit 1 exists on many buses.
+and all silent meters of a bus together have an allowance: a tenth of its time. What a silence took
+is paid from it, and while it is overdrawn nobody silent is asked. One answer makes a meter like
+others. Silence is kept per meter and bus, never per unit id: unit 1 exists on many buses.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct, field
 
 DEAD_SHARE = 1 / 60  # of its bus's time, that a meter which stays silent costs in the end
-PROBE_SHARE = 0.25  # of a cycle, for all silent meters of a bus together
+PROBE_SHARE = 0.10  # of a bus's time, for all silent meters of it together
+FORCED_MS = 120_000  # a probe that never fits into what a cycle leaves is made so often all the same
 
 
 class Silence(Struct, frozen=True, kw_only=True):
@@ -40,10 +42,14 @@ class Patience(Struct, frozen=True, kw_only=True):
     Attributes:
         cycle_ms: how often its meters are read, in wall time.
         silences: by meter.
+        allowance_ms: real time that may be spent on silent meters; below 0 it is overdrawn.
+        waited_ms: real time since a probe was last made, while one was due.
     """
 
     cycle_ms: int
     silences: Mapping[str, Silence] = field(default_factory=dict)
+    allowance_ms: float = 0.0
+    waited_ms: float = 0.0
 
     @property
     def silent(self) -> frozenset[str]:
@@ -56,6 +62,18 @@ class Patience(Struct, frozen=True, kw_only=True):
         due.sort(key=lambda meter: self.silences[meter].ask_in)
         regular = tuple(meter for meter in everyone if meter not in self.silences)
         return Turn(regular=regular, probes=tuple(due))
+
+    def allows(self, spent_ms: float, timeout_ms: float, left_ms: float) -> bool:
+        """Whether one more probe may be made.
+
+        Args:
+            spent_ms: real time that probes of this cycle took already.
+            timeout_ms: what a probe in vain takes.
+            left_ms: what is left of the cycle. A probe that would delay the others waits until
+                there is room, two minutes at most.
+        """
+        fits = timeout_ms <= left_ms or (not spent_ms and self.waited_ms >= FORCED_MS)
+        return self.allowance_ms > spent_ms and fits
 
     def after(self, heard: Mapping[str, Heard], real_cycle_ms: float) -> "Patience":
         """The next cycle's patience.
@@ -74,7 +92,16 @@ class Patience(Struct, frozen=True, kw_only=True):
             else:
                 longest = int(turn.took_ms / DEAD_SHARE / max(1, real_cycle_ms))
                 silences[meter] = _longer(self.silences.get(meter), longest)
-        return Patience(cycle_ms=self.cycle_ms, silences=silences)
+        in_vain_ms = sum(turn.took_ms for turn in heard.values() if not turn.answered)
+        share_ms = real_cycle_ms * PROBE_SHARE
+        probed = any(meter in self.silences for meter in heard)
+        waits = any(silence.ask_in <= 0 for silence in self.silences.values()) and not probed
+        return Patience(
+            cycle_ms=self.cycle_ms,
+            silences=silences,
+            allowance_ms=min(self.allowance_ms - in_vain_ms, 0.0) + share_ms,
+            waited_ms=self.waited_ms + real_cycle_ms if waits else 0.0,
+        )
 
 
 def _longer(silence: Silence | None, longest: int) -> Silence:
