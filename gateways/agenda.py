@@ -2,8 +2,8 @@
 
 Power is read every cycle, energy every minute, aligned to the wall clock: a group whose period is a
 minute is due in the first cycle of each minute. Where a cycle has no time for everything, what is
-urgent is read all the same, the rest waits for a later cycle, and who came short goes first then. So
-forty counters that are due in one second are read over the seconds that follow.
+urgent is read all the same, the rest waits for a later cycle, and who came short goes first then.
+So forty counters that are due in one second are read over the seconds that follow.
 
 What a poll will take is estimated from what earlier ones took.
 """
@@ -177,8 +177,7 @@ class Agenda:
         return [
             (meter.id, int(self._cost_ms(meter, meter.everything) / allowed_ms))
             for meter in meters
-            if self._pace.get(meter.id, 0.0) > _SLOW_TIMES * usual
-            and meter.id not in self._resting
+            if self._pace.get(meter.id, 0.0) > _SLOW_TIMES * usual and meter.id not in self._resting
         ]
 
 

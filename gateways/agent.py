@@ -7,25 +7,23 @@ vouches for the clock, readings wait unsealed instead.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 
 import structlog
 from msgspec import Struct, structs
 
-from gateways.bus_cycle import poll_cycle
+from gateways.bus_cycle import Standing
 from gateways.keep import Portion
-from gateways.meter import Meter
-from gateways.patience import Patience
-from gateways.poll import Bus
+from gateways.memory import Memory, MemoryRefused, Notebook
+from gateways.polled_bus import PolledBus, Taken, happens
 from gateways.publish import Publisher
-from gateways.schedule import next_start, start_after
 from gateways.seal import Sealer
 from gateways.spool import Unsealed
-from gateways.timekeeper import Stamp, Stamps, Timekeeper
+from gateways.timekeeper import Timekeeper
+from gateways.wiring import Ratio
 from metering.batch import BatchKey, ClockState
 from metering.reading import Reading
-from metering.wire import MeterHealth
+from metering.wire import BusHealth, MeterHealth, RatioApplied
 
 log = structlog.get_logger()
 
@@ -46,79 +44,32 @@ class Limits(Struct, frozen=True, kw_only=True):
     unsealed_at_once: int = 2_000
 
 
-class Taken(Struct, frozen=True):
-    """A reading and the clocks it was stamped by."""
-
-    reading: Reading
-    stamp: Stamp
-
-
-class PolledBus:
-    """A bus, its meters, how often they are read, and the readings that are not on disk yet."""
-
-    def __init__(
-        self, url: str, bus: Bus, meters: Sequence[Meter], *, cycle_ms: int, offset_ms: int
-    ) -> None:
-        self.url = url
-        self.bus = bus
-        self.meters = meters
-        self.cycle_ms = cycle_ms
-        self.offset_ms = offset_ms
-        self.overruns = False
-        self.is_over = False  # nothing more will come
-        self.has_fresh = asyncio.Event()
-        self.cycle_over = asyncio.Event()
-        self._fresh: list[Taken] = []
-
-    def add(self, taken: Taken) -> None:
-        self._fresh.append(taken)
-        self.has_fresh.set()
-
-    def take(self) -> list[Taken]:
-        """What came so far, the oldest first."""
-        fresh, self._fresh = self._fresh, []
-        if not self.is_over:
-            self.has_fresh.clear()
-        self.cycle_over.clear()
-        return fresh
-
-    def put_back(self, taken: Sequence[Taken], most: int) -> int:
-        """Let these wait on, before what came meanwhile.
-
-        Returns:
-            How many of the oldest were forgotten, because more than `most` would wait.
-        """
-        waiting = [*taken, *self._fresh]
-        self._fresh = waiting[-most:] if most else []
-        if self._fresh:
-            self.has_fresh.set()
-        return len(waiting) - len(self._fresh)
-
-    def end(self) -> None:
-        self.is_over = True
-        self.has_fresh.set()
-        self.cycle_over.set()
-
-
 class Agent:
     """Polls every bus of a gateway for ever."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a gateway
         self,
         *,
         buses: Sequence[PolledBus],
         sealer: Sealer,
         publisher: Publisher,
         timekeeper: Timekeeper,
+        memory: Memory,
         boot: str,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         """Take over the gateway's parts.
 
         Args:
+            memory: what was learnt of the meters before.
             boot: names this start of the machine, for the monotonic clock of unsealed readings.
         """
-        self._buses = buses
+        self._buses = list(buses)
+        self._memory = memory
+        self._notebook = Notebook(memory.load())
+        self._forgetful = False
+        self._running: dict[PolledBus, tuple[asyncio.Task[None], asyncio.Task[None]]] = {}
+        self._changing = asyncio.Lock()
         self._sealer = sealer
         self._publisher = publisher
         self._keeper = publisher.keeper
@@ -127,84 +78,93 @@ class Agent:
         self._limits = limits
         self._health: dict[str, Taken] = {}
 
+    @property
+    def buses(self) -> tuple[PolledBus, ...]:
+        """Those that are polled now, in the order of the fleet."""
+        return tuple(self._buses)
+
     async def run(self, stopping: asyncio.Event, drain_s: float) -> None:
         """Poll until `stopping`; then send what is left, for `drain_s` at most.
 
         What is not committed by then stays in the spool for the next start.
         """
         async with asyncio.TaskGroup() as tasks:
-            polls = [
-                tasks.create_task(self._poll(bus, stopping), name=f"poll {bus.url}")
-                for bus in self._buses
-            ]
-            keeps = [tasks.create_task(self._keep(b), name=f"keep {b.url}") for b in self._buses]
+            self._tasks = tasks
+            for bus in self._buses:
+                self._begin(bus)
             rest = [
                 tasks.create_task(self._publisher.run(), name="publish"),
                 tasks.create_task(self._watch_clock(), name="watch clock"),
+                tasks.create_task(self._remember(), name="remember"),
             ]
             await stopping.wait()
-            for late in await _ended(polls, drain_s):
-                late.cancel()
-            await _ended(keeps)
+            async with self._changing:  # a change under way comes first
+                await self._end(self._buses, drain_s)
             await self._seal_unsealed()
             for bus in self._buses:
                 self._keeper.forget(bus.put_back((), 0))
             left = await self._publisher.drain(drain_s)
+            await self._save()
             log.info("agent.drained", left=left)
             for task in rest:
                 task.cancel()
 
+    async def change_buses(self, wanted: Sequence[PolledBus], drain_s: float) -> None:
+        """Poll these from now on; those that are polled already go on undisturbed.
+
+        Args:
+            wanted: in the order of the fleet; the same objects for what is unchanged.
+            drain_s: how long a bus that goes may take to end its poll.
+        """
+        async with self._changing:
+            gone = [bus for bus in self._buses if bus not in wanted]
+            # A serial port has one owner: the old one lets go before the new one opens it.
+            await self._end(gone, drain_s)
+            for bus in gone:
+                await bus.bus.close()
+                self._keeper.forget(bus.put_back((), 0))
+            fresh = [bus for bus in wanted if bus not in self._buses]
+            self._buses = list(wanted)
+            known = {meter.id for bus in wanted for meter in bus.meters}
+            self._health = {name: taken for name, taken in self._health.items() if name in known}
+            for bus in fresh:
+                self._begin(bus)
+        self._publisher.state_changed()
+
+    def _begin(self, bus: PolledBus) -> None:
+        poll = bus.poll(self._time, self._notebook, partial(self._tell, bus), self._limits.look_s)
+        self._running[bus] = (
+            self._tasks.create_task(poll, name=f"poll {bus.url}"),
+            self._tasks.create_task(self._keep(bus), name=f"keep {bus.url}"),
+        )
+
+    async def _end(self, buses: Iterable[PolledBus], within_s: float) -> None:
+        """End the polls of `buses`, and keep what they brought."""
+        ending = [(bus, *self._running.pop(bus)) for bus in buses]
+        for bus, *_ in ending:
+            bus.stopping.set()
+        for late in await _ended([poll for _, poll, _ in ending], within_s):
+            late.cancel()
+        await _ended([keep for *_, keep in ending])
+
+    # ---- what is known of them
+
     def health(self) -> dict[str, MeterHealth]:
         """Every meter heard of or asked in vain, and since when."""
+        standings = {
+            name: standing for bus in self._buses for name, standing in bus.standings().items()
+        }
         return {
-            meter: MeterHealth(since_ms=self._sure(taken).at_ms, fault=taken.reading.fault)
-            for meter, taken in self._health.items()
+            name: health_of(self._sure(taken), standings[name])
+            for name, taken in self._health.items()
+            if name in standings
         }
 
-    # ---- a bus's readings
+    def bus_health(self) -> tuple[BusHealth, ...]:
+        """Every bus, in the order of the fleet."""
+        return tuple(bus.health() for bus in self._buses)
 
-    async def _poll(self, polled: PolledBus, stopping: asyncio.Event) -> None:
-        patience = Patience(cycle_ms=polled.cycle_ms)
-        stamps = Stamps(self._time)
-        tell = partial(self._tell, polled, stamps)
-        start_ms = next_start(self._time.now_ms(), polled.cycle_ms, polled.offset_ms)
-        try:
-            while (begun_ms := await self._start(polled, stopping, start_ms)) is not None:
-                before = self._time.stamp()
-                result = await poll_cycle(polled.bus, polled.meters, stamps, patience, tell)
-                polled.cycle_over.set()
-                patience = result.patience
-                now_ms = self._time.now_ms()
-                start = start_after(begun_ms, now_ms, polled.cycle_ms, polled.offset_ms)
-                self._note_overrun(polled, 0 if self._time.was_set_since(before) else start.missed)
-                start_ms = start.at_ms
-        finally:
-            polled.end()
-
-    async def _start(self, polled: PolledBus, stopping: asyncio.Event, start_ms: int) -> int | None:
-        """Wait for the next start; another one if the clock is set meanwhile, None at the end.
-
-        In pieces: a clock that is set back must not leave a bus asleep for a day.
-        """
-        before = self._time.stamp()
-        while (ahead_ms := start_ms - self._time.now_ms()) > 0:
-            within_s = min(self._time.real_s(ahead_ms), self._limits.look_s)
-            if await _happens(stopping, within_s):
-                return None
-            if self._time.was_set_since(before):
-                before = self._time.stamp()
-                start_ms = next_start(before.at_ms, polled.cycle_ms, polled.offset_ms)
-        return None if stopping.is_set() else start_ms
-
-    def _note_overrun(self, polled: PolledBus, missed: int) -> None:
-        if missed and not polled.overruns:
-            log.warning("bus.overrun", bus=polled.url, missed=missed)
-        elif polled.overruns and not missed:
-            log.info("bus.in_time", bus=polled.url)
-        polled.overruns = bool(missed)
-
-    def _tell(self, polled: PolledBus, stamps: Stamps, reading: Reading) -> None:
-        taken = Taken(reading, stamps.take(reading.at_ms))
+    def _tell(self, polled: PolledBus, taken: Taken) -> None:
         self._note_health(taken)
         polled.add(taken)
 
@@ -221,6 +181,30 @@ class Agent:
         elif before is not None:
             log.info("meter.well", meter=meter, was=before.reading.fault)
 
+    # ---- what was learnt of them
+
+    async def _remember(self) -> None:
+        """Keep what was learnt, soon after; losing it costs refused requests, never a reading."""
+        while True:
+            await asyncio.sleep(self._limits.flush_s)
+            if self._notebook.is_changed:
+                self._publisher.state_changed()
+                await self._save()
+
+    async def _save(self) -> None:
+        remembered = self._notebook.remembered
+        if remembered is self._notebook.saved:
+            return
+        try:
+            await asyncio.to_thread(self._memory.save, remembered)
+        except MemoryRefused as error:
+            if not self._forgetful:
+                log.warning("memory.refuses", error=str(error))
+            self._forgetful = True
+            return
+        self._notebook.saved = remembered
+        self._forgetful = False
+
     # ---- readings -> disk
 
     async def _keep(self, polled: PolledBus) -> None:
@@ -231,7 +215,7 @@ class Agent:
         last = False
         while not last:
             await polled.has_fresh.wait()
-            await _happens(polled.cycle_over, self._limits.flush_s)
+            await happens(polled.cycle_over, self._limits.flush_s)
             last = polled.is_over
             taken = polled.take()
             kept = await self._put_on_disk(taken)
@@ -305,11 +289,24 @@ class Agent:
             start += count
 
 
-async def _happens(event: asyncio.Event, within_s: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    return event.is_set()
+def health_of(reading: Reading, standing: Standing) -> MeterHealth:
+    """A meter, for the state: since when it is as it is, and what is known of it."""
+    meter, meeting = standing.meter, standing.meeting
+    ratio = meter.wiring.ratio
+    return MeterHealth(
+        since_ms=reading.at_ms,
+        fault=reading.fault,
+        ratio=None
+        if ratio == Ratio()
+        else RatioApplied(ct=ratio.ct, pt=ratio.pt, applied_by=ratio.applied_by),
+        direction=meter.wiring.direction,
+        identity={} if meeting is None else {str(k): v for k, v in meeting.said.items()},
+        expected="" if meeting is None else meeting.expected,
+        doubt="" if meeting is None else meeting.doubt,
+        holes=tuple(map(str, meter.terrain.holes)),
+        suspect=standing.suspect,
+        slow=standing.is_slow,
+    )
 
 
 async def _ended(

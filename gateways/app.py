@@ -5,11 +5,10 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
@@ -17,12 +16,17 @@ import zstandard
 
 from documents.settings import clock_of
 from gateways.adapters.kernel_clock import is_synchronised
+from gateways.adapters.memory_file import MemoryFile
 from gateways.adapters.modbus import open_bus
 from gateways.adapters.sqlite import SqliteSpool
-from gateways.agent import Agent, PolledBus
+from gateways.agent import Agent
+from gateways.cut import Cut, CutInvalid, load_cut
+from gateways.fleet_watch import FleetWatch
 from gateways.keep import UNSEALED_COUNTED, Keeper, Policy
+from gateways.memory import Memory
 from gateways.meter import build_meters, read_bus
-from gateways.publish import Publisher
+from gateways.polled_bus import PolledBus
+from gateways.publish import About, Publisher
 from gateways.seal import Compress, Sealer
 from gateways.settings import GatewaySettings
 from gateways.spool import SpoolCorrupt
@@ -39,48 +43,12 @@ from metering.ulid import RANDOM_BYTES, ulid
 
 log = structlog.get_logger()
 
+_VERSION = version("nenghao")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_CUT_VERSION = 1
-_WRITE_IT = "write it with 'nenghao fleet cut'"
-
-
-class CutInvalid(PermanentError):
-    """The gateway's part of the fleet cannot be used."""
 
 
 class SpoolFolderInvalid(PermanentError):
     """The folder that the settings name for the spool cannot be made or written."""
-
-
-class Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway's part of the fleet, as `nenghao fleet cut` wrote it."""
-
-    v: int
-    district: str
-    store: str
-    gateway: str
-    digest: str
-    buses: tuple[dict[str, Any], ...]
-    models: dict[str, dict[str, Any]]
-
-
-def load_cut(path: Path) -> Cut:
-    """Read a cut.
-
-    Raises:
-        CutInvalid: it cannot be read or is not one.
-    """
-    try:
-        cut = msgspec.json.decode(path.read_bytes(), type=Cut)
-    except OSError as error:
-        raise CutInvalid(f"{path}: {error.strerror}; {_WRITE_IT}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CutInvalid(f"{path}: {error}; {_WRITE_IT}") from error
-    if cut.v != _CUT_VERSION:
-        raise CutInvalid(
-            f"{path}: version {cut.v} of a cut, {_CUT_VERSION} is understood here; {_WRITE_IT}"
-        )
-    return cut
 
 
 class Gateway:
@@ -101,25 +69,30 @@ class Gateway:
         self._topic = GatewayTopic(cut.district, cut.gateway)
         self._drain_s = settings.drain_s
         self.timekeeper = Timekeeper(clock_of(settings.clock), _vouching(settings))
-        try:
-            self._buses = _buses_of(cut, self.timekeeper)
-        except PermanentError as error:
-            raise CutInvalid(f"{folder / settings.fleet}: {error}") from error
+        self._cut_file = folder / settings.fleet
+        buses = self._buses_of(cut, ())
+        self.watch = FleetWatch(self._cut_file, cut, self._apply)
         with ExitStack() as undo:
             spool = _open_spool(folder / settings.spool.folder)
             undo.callback(spool.close)
-            self._wire(settings, cut, broker, spool)
+            memory = MemoryFile(folder / settings.spool.folder / "memory.json")
+            self._wire(settings, cut, broker, spool, buses, memory)
             undo.pop_all()
 
     def _wire(
-        self, settings: GatewaySettings, cut: Cut, broker: Broker, spool: SqliteSpool
+        self,
+        settings: GatewaySettings,
+        cut: Cut,
+        broker: Broker,
+        spool: SqliteSpool,
+        buses: Sequence[PolledBus],
+        memory: Memory,
     ) -> None:
         held = _hold(spool, cut.store, self.timekeeper.now_ms())
         self.sender = Sender(
             store=cut.store, generation=held.generation, books=held.books, jitter=random.random
         )
         self._spool = SpoolThread(spool)
-        ours = version("nenghao")
         policy = Policy(
             keep_ms=settings.spool.keep_days * 86_400_000,
             size_limit=settings.spool.size_limit_mb << 20,
@@ -134,7 +107,7 @@ class Gateway:
             topic=self._topic,
             timekeeper=self.timekeeper,
             policy=policy,
-            about=lambda: (ours, cut.digest, self.agent.health()),
+            about=self._about,
         )
         self._link = Link(
             broker,
@@ -144,26 +117,54 @@ class Gateway:
         )
         self.publisher.attach(self._link)
         self.agent = Agent(
-            buses=self._buses,
+            buses=buses,
             sealer=Sealer(cut.gateway, _compressor(settings)),
             publisher=self.publisher,
             timekeeper=self.timekeeper,
+            memory=memory,
             boot=_boot(),
         )
 
     def _offline(self) -> Message:
         return Message(topic=self._topic.leaf(Leaf.LINK), payload=b"offline", retain=True)
 
+    def _about(self) -> About:
+        return About(
+            version=_VERSION,
+            fleet=self.watch.cut.digest,
+            meters=self.agent.health(),
+            buses=self.agent.bus_health(),
+            refused=self.watch.refused,
+        )
+
+    def _buses_of(self, cut: Cut, present: Sequence[PolledBus]) -> list[PolledBus]:
+        """The buses of a cut: of those that did not change, the present ones."""
+        known = {bus.key: bus for bus in present}
+        try:
+            return [
+                known.get(cut.key(place)) or _polled(cut, place, self.timekeeper)
+                for place in range(len(cut.buses))
+            ]
+        except PermanentError as error:
+            raise CutInvalid(f"{self._cut_file}: {error}") from error
+
+    async def _apply(self, cut: Cut) -> None:
+        """Work by another cut from now on; everything of it is checked before anything stops."""
+        await self.agent.change_buses(self._buses_of(cut, self.agent.buses), self._drain_s)
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Live until `stopping` is set and the drain is over."""
         try:
             self._link.start()
-            await self.agent.run(stopping, self._drain_s)
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self.watch.run(), name="watch fleet")
+                await self.agent.run(stopping, self._drain_s)
+                watch.cancel()
         finally:
             await self._end()
 
     async def _end(self) -> None:
-        for polled in self._buses:
+        for polled in self.agent.buses:
             await polled.bus.close()
         try:
             stop = asyncio.get_running_loop().run_in_executor
@@ -205,10 +206,6 @@ def _minted(spool: SqliteSpool, store: str, now_ms: int) -> _Held:
     )
 
 
-def _buses_of(cut: Cut, clock: Clock) -> tuple[PolledBus, ...]:
-    return tuple(_polled(cut, place, clock) for place in range(len(cut.buses)))
-
-
 def _polled(cut: Cut, place: int, clock: Clock) -> PolledBus:
     bus, path = cut.buses[place], ("buses", place)
     entry = read_bus(bus, path)
@@ -217,7 +214,8 @@ def _polled(cut: Cut, place: int, clock: Clock) -> PolledBus:
         open_bus(entry.url, clock),
         build_meters(bus, cut.models, path),
         cycle_ms=entry.cycle_s * 1000,
-        offset_ms=entry.start_offset_s * 1000,
+        offset_ms=cut.offset_ms(place),
+        key=cut.key(place),
     )
 
 
@@ -257,6 +255,7 @@ async def run_gateway(settings: GatewaySettings, folder: Path) -> None:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, gateway.watch.ask)
     log.info("gateway.started", gateway=cut.gateway, digest=cut.digest)
     await gateway.run(stopping)
     log.info("gateway.stopped", gateway=cut.gateway)

@@ -79,8 +79,13 @@ class Group(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The reads of one poll, in order, and what turns their words into values."""
+    """The reads of one poll, in order, and what turns their words into values.
 
+    Attributes:
+        wanted: what is read for; a register that is known to be refused is not.
+    """
+
+    wanted: tuple[Register, ...]
     blocks: tuple[Block, ...]
     decoder: Decoder
 
@@ -109,16 +114,21 @@ class Meter:
     serial: str | None = None
     fill: int = 0
     groups: tuple[Group, ...] = ()
-    terrain: Terrain = Terrain()
+    terrain: Terrain = field(default_factory=Terrain)
     _plans: dict[frozenset[int], Plan] = field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, groups: frozenset[int]) -> Plan:
         """How to read some of its groups, by their place, in the fewest requests."""
         if groups not in self._plans:
-            registers = [register for place in groups for register in self.groups[place].registers]
-            blocks = plan_blocks(registers, self.model.limits, self.fill, self.terrain)
-            decoder = Decoder(registers, blocks, self.wiring)
-            self._plans[groups] = Plan(blocks=blocks, decoder=decoder)
+            wanted = tuple(
+                register
+                for place in sorted(groups)
+                for register in self.groups[place].registers
+                if not self.terrain.refuses(register)
+            )
+            blocks = plan_blocks(wanted, self.model.limits, self.fill, self.terrain)
+            decoder = Decoder(wanted, blocks, self.wiring)
+            self._plans[groups] = Plan(wanted=wanted, blocks=blocks, decoder=decoder)
         return self._plans[groups]
 
     @property

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 DEAD_SHARE = 1 / 60  # of its bus's time, that a meter which stays silent costs in the end
 PROBE_SHARE = 0.10  # of a bus's time, for all silent meters of it together
-FORCED_MS = 120_000  # a probe that never fits into what a cycle leaves is made so often all the same
+FORCED_MS = 120_000  # so often a probe is made although the cycle leaves no time for it
 
 
 class Silence(Struct, frozen=True, kw_only=True):
@@ -35,6 +35,11 @@ class Heard(Struct, frozen=True, kw_only=True):
     answered: bool
     took_ms: float
 
+    @property
+    def in_vain_ms(self) -> float:
+        """What of that time brought nothing."""
+        return 0.0 if self.answered else self.took_ms
+
 
 class Patience(Struct, frozen=True, kw_only=True):
     """The silent meters of one bus. Each operation returns a new value.
@@ -43,7 +48,7 @@ class Patience(Struct, frozen=True, kw_only=True):
         cycle_ms: how often its meters are read, in wall time.
         silences: by meter.
         allowance_ms: real time that may be spent on silent meters; below 0 it is overdrawn.
-        waited_ms: real time since a probe was last made, while one was due.
+        waited_ms: real time since a probe was last made, while somebody is silent.
     """
 
     cycle_ms: int
@@ -92,10 +97,10 @@ class Patience(Struct, frozen=True, kw_only=True):
             else:
                 longest = int(turn.took_ms / DEAD_SHARE / max(1, real_cycle_ms))
                 silences[meter] = _longer(self.silences.get(meter), longest)
-        in_vain_ms = sum(turn.took_ms for turn in heard.values() if not turn.answered)
+        in_vain_ms = sum(turn.in_vain_ms for turn in heard.values())
         share_ms = real_cycle_ms * PROBE_SHARE
         probed = any(meter in self.silences for meter in heard)
-        waits = any(silence.ask_in <= 0 for silence in self.silences.values()) and not probed
+        waits = bool(self.silences) and not probed
         return Patience(
             cycle_ms=self.cycle_ms,
             silences=silences,

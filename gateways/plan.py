@@ -1,9 +1,9 @@
 """Plan: a model's registers -> the fewest contiguous reads that cover each of them once.
 
 Cutting greedily from the left is optimal here: any piece of a permitted read is itself permitted,
-so taking as much as possible never costs a request later. Where that leaves two reads of one length,
-a register moves to the neighbour if it fits there: on a serial line, where an answer carries no
-number, its length then tells whose it is.
+so taking as much as possible never costs a request later. Where that leaves two reads of one
+length, a register moves to the neighbour if it fits there: on a serial line, where an answer
+carries no number, its length then tells whose it is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,14 +63,14 @@ def plan_blocks(
     return tuple(
         block
         for table in sorted(by_table)
-        for block in _Cutter(table, limits, fill, terrain).blocks(_whole(by_table[table]))
+        for block in _Cutter(table, limits, fill, terrain).blocks(whole_spans(by_table[table]))
     )
 
 
 Span = tuple[int, int]  # first address, first address behind
 
 
-def _whole(registers: Iterable[Register]) -> list[Span]:
+def whole_spans(registers: Iterable[Register]) -> list[Span]:
     """What must not be torn: each register's fields, joined where they share addresses."""
     joined: list[Span] = []
     for start, end in sorted(map(_span, registers)):
@@ -86,14 +86,21 @@ def _span(register: Register) -> Span:
     return min(field.address for field in fields), max(field.end for field in fields)
 
 
+def aligned(span: Span, limits: Limits) -> Span:
+    """`span`, widened to what the meter takes for a request."""
+    first, behind = span
+    if not limits.even:
+        return span
+    return first - first % 2, behind + behind % 2
+
+
 class _Cutter:
     """Cuts one table's spans into reads."""
 
     def __init__(self, table: Table, limits: Limits, fill: int, terrain: Terrain) -> None:
         self._table = table
-        self._even = limits.even
+        self._limits = limits
         self._longest = min(limits.registers, terrain.longest or limits.registers)
-        self._allowed = limits.registers
         self._fill = fill
         self._terrain = terrain
 
@@ -116,11 +123,11 @@ class _Cutter:
         return not self._terrain.is_broken(self._table, first, behind)
 
     def _check(self, span: Span) -> None:
-        if self._length((span,)) > self._allowed:
+        if self._length((span,)) > self._limits.registers:
             first, behind = self._aligned((span,))
             raise PlanImpossible(
                 f"{self._table} {first}..{behind - 1} has to be read in one request, "
-                f"{self._allowed} registers are allowed"
+                f"{self._limits.registers} registers are allowed"
             )
 
     def _make_unlike(self, reads: list[list[Span]]) -> None:
@@ -144,10 +151,7 @@ class _Cutter:
         return behind - first
 
     def _aligned(self, read: Sequence[Span]) -> Span:
-        first, behind = read[0][0], read[-1][1]
-        if not self._even:
-            return first, behind
-        return first - first % 2, behind + behind % 2
+        return aligned((read[0][0], read[-1][1]), self._limits)
 
     def _block(self, read: Sequence[Span]) -> Block:
         first, behind = self._aligned(read)

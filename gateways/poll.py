@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from msgspec import Struct
+
 from gateways.decode import Answer
 from gateways.meter import Meter
 from gateways.model import Table
+from gateways.plan import Block
 from metering.clock import Clock
 from metering.errors import PermanentError, TransientError
 from metering.reading import Fault, Reading
@@ -101,38 +104,77 @@ class MeterRefused(PermanentError):
 
 
 # These end the poll of a meter; a refusal only ends the block that was refused.
-_LOST = (MeterSilent, BusDisconnected, AnswerShort, AnswerForeign, AnswerCorrupt)
+LOST = (MeterSilent, BusDisconnected, AnswerShort, AnswerForeign, AnswerCorrupt)
+
+
+class Refusal(Struct, frozen=True):
+    """A block that the meter refused, and the exception's code."""
+
+    block: Block
+    code: int
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What came of asking for some blocks, in turn.
+
+    Attributes:
+        answers: blocks that were answered.
+        refusals: blocks that the meter refused.
+        fault: what went wrong, if anything did.
+        at_ms: when the last answer came, or when the meter was given up if none did.
+        is_lost: the meter was given up: nothing more can be asked of it now.
+    """
+
+    answers: tuple[Answer, ...]
+    refusals: tuple[Refusal, ...]
+    fault: Fault | None
+    at_ms: int
+    is_lost: bool
+
+
+async def ask_blocks(bus: Bus, unit: int, blocks: Sequence[Block], clock: Clock) -> Asked:
+    """Ask one meter for `blocks`, in turn; errors of the bus become faults, never exceptions."""
+    answers: list[Answer] = []
+    refusals: list[Refusal] = []
+    at_ms: int | None = None
+    fault: Fault | None = None
+    is_lost = False
+    for block in blocks:
+        try:
+            words = await bus.read(unit, block.table, block.address, block.count)
+        except AnswerSuspect as error:
+            fault, words = error.fault, error.words
+        except MeterRefused as error:
+            fault = error.fault
+            refusals.append(Refusal(block, error.code))
+            continue
+        except LOST as error:
+            fault, is_lost = error.fault, True
+            break
+        at_ms = clock.now_ms()
+        answers.append((block, words))
+    return Asked(
+        answers=tuple(answers),
+        refusals=tuple(refusals),
+        fault=fault,
+        at_ms=clock.now_ms() if at_ms is None else at_ms,
+        is_lost=is_lost,
+    )
 
 
 async def poll_meter(bus: Bus, meter: Meter, clock: Clock) -> Reading:
-    """Ask `meter` for all its blocks, in turn.
+    """Ask `meter` for everything, once.
 
     Returns:
         A reading stamped when the last answered block came; with a fault, the values of the blocks
         that were answered before it, stamped when the meter was given up if there are none.
     """
-    answers: list[Answer] = []
-    at_ms: int | None = None
-    fault: Fault | None = None
-    for block in meter.blocks:
-        try:
-            words = await bus.read(meter.unit, block.table, block.address, block.count)
-        except AnswerSuspect as error:
-            fault = error.fault
-            at_ms = clock.now_ms()
-            answers.append((block, error.words))
-        except MeterRefused as error:
-            fault = error.fault
-        except _LOST as error:
-            fault = error.fault
-            break
-        else:
-            at_ms = clock.now_ms()
-            answers.append((block, words))
-    decoded = meter.decoder.decode(answers)
+    plan = meter.plan(meter.everything)
+    asked = await ask_blocks(bus, meter.unit, plan.blocks, clock)
+    decoded = plan.decoder.decode(asked.answers)
     return Reading(
         meter=meter.id,
-        at_ms=clock.now_ms() if at_ms is None else at_ms,
+        at_ms=asked.at_ms,
         values=decoded.values,
-        fault=fault or decoded.fault,
+        fault=asked.fault or decoded.fault,
     )

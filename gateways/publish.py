@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 import structlog
+from msgspec import Struct
 
 from gateways.keep import Keeper, Policy
 from gateways.timekeeper import Timekeeper
@@ -19,13 +20,40 @@ from metering.batch import VERSION, BatchKey, Sealed
 from metering.delivery.sender import CommitEffect, Sender
 from metering.errors import TransientError
 from metering.topic import GatewayTopic, Leaf
-from metering.wire import Commit, MeterHealth, SpoolState, State, WireInvalid, decode_commit, encode
+from metering.wire import (
+    BusHealth,
+    Commit,
+    MeterHealth,
+    SpoolState,
+    State,
+    WireInvalid,
+    decode_commit,
+    encode,
+)
 
 log = structlog.get_logger()
 
 _DRAIN_LOOK_S = 0.05
 _QUEUED_MS = 5_000  # a broker hands out what it queued for us at once, and what it retains
 _FOREIGN_NAMED = 16
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """What a gateway's state says beside its spool and its link.
+
+    Attributes:
+        version: of the software.
+        fleet: digest of the fleet part it works by.
+        meters: their health, by id.
+        buses: theirs.
+        refused: why a changed fleet part was not taken over.
+    """
+
+    version: str
+    fleet: str
+    meters: dict[str, MeterHealth]
+    buses: tuple[BusHealth, ...] = ()
+    refused: str = ""
 
 
 class Publisher:
@@ -44,12 +72,12 @@ class Publisher:
         topic: GatewayTopic,
         timekeeper: Timekeeper,
         policy: Policy,
-        about: Callable[[], tuple[str, str, dict[str, MeterHealth]]],
+        about: Callable[[], About],
     ) -> None:
         """Take over a sender.
 
         Args:
-            about: the version, the fleet digest and the meters' health, for the state.
+            about: what the state says beside the spool and the link.
         """
         self.keeper = keeper
         self._sender = sender
@@ -225,16 +253,16 @@ class Publisher:
 
     async def _describe(self) -> State:
         size, corrupt = await self.keeper.measure()
-        version, fleet, meters = self._about()
+        about = self._about()
         return State(
             v=VERSION,
             gateway=self._topic.gateway,
-            version=version,
+            version=about.version,
             at_ms=self._time.now_ms(),
-            fleet=fleet,
+            fleet=about.fleet,
             clock=self._time.state,
             epochs=self._sender.held(),
-            meters=meters,
+            meters=about.meters,
             spool=SpoolState(
                 size=size,
                 backlog=self._sender.backlog(),
@@ -248,6 +276,8 @@ class Publisher:
             polled=self.keeper.polled,
             published=self.published,
             forgotten=self.keeper.forgotten,
+            buses=about.buses,
+            refused=about.refused,
         )
 
     def _say(self, leaf: Leaf, payload: bytes) -> None:

@@ -48,7 +48,8 @@ class Terrain(Struct, frozen=True, kw_only=True):
 
     def learn(self, holes: Iterable[Hole], longest: int | None, at_ms: int) -> "Terrain":
         """With what another refusal taught."""
-        found = {(hole.table, hole.address, hole.count): hole for hole in (*self.holes, *holes)}
+        new = (structs.replace(hole, since_ms=at_ms) for hole in holes)
+        found = {(hole.table, hole.address, hole.count): hole for hole in (*self.holes, *new)}
         shorter = longest is not None and (self.longest is None or longest < self.longest)
         return Terrain(
             holes=tuple(sorted(found.values())),

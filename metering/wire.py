@@ -66,11 +66,60 @@ class EpochHeld(Struct, frozen=True, kw_only=True, omit_defaults=True):
     released: tuple[Range, ...] = ()
 
 
+class RatioApplied(Struct, frozen=True, kw_only=True):
+    """A meter's transformers, and who has multiplied by them: `gateway` or `meter`."""
+
+    ct: float
+    pt: float
+    applied_by: str
+
+
 class MeterHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One meter as its gateway sees it: well since, or silent since and why."""
+    """One meter as its gateway sees it: well since, or silent since and why.
+
+    Attributes:
+        ratio: its transformers; left out where there are none.
+        direction: `export` for one that is turned; left out otherwise.
+        identity: what its device says about itself: serial, firmware, device.
+        expected: what it should have said, if another device answers there: its readings are held
+            apart.
+        doubt: what to look at although it is read.
+        holes: registers that it refuses and that are no longer asked for.
+        suspect: answers since the start that may have belonged to an older question.
+        slow: it is asked more seldom, so that a crowded bus has time for the others.
+    """
 
     since_ms: EpochMs = field(name="since")
     fault: str | None = None
+    ratio: RatioApplied | None = None
+    direction: str = "import"
+    identity: dict[str, str] = {}
+    expected: str = ""
+    doubt: str = ""
+    holes: tuple[str, ...] = ()
+    suspect: int = 0
+    slow: bool = False
+
+
+class BusHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One bus as its gateway sees it.
+
+    Attributes:
+        cycle_s: how often its meters are read, wall time.
+        has_s: the same in real time.
+        needs_s: real time that a usual cycle takes if nothing has to wait.
+        took_s: real time that the last one took.
+        missed: starts that passed unused since the process began, because a cycle took too long.
+        crowded: there is no time for everything.
+    """
+
+    url: str
+    cycle_s: float
+    has_s: float
+    needs_s: float = 0.0
+    took_s: float = 0.0
+    missed: int = 0
+    crowded: bool = False
 
 
 class SpoolState(Struct, frozen=True, kw_only=True):
@@ -96,6 +145,8 @@ class State(Struct, frozen=True, kw_only=True):
         polled: readings kept since the process started, faults included.
         published: batches handed to the broker since then, repeats included.
         forgotten: readings that a full disk and a full memory together could not keep.
+        buses: each bus, in the order of the fleet.
+        refused: why a changed fleet part was not taken over; empty if none was refused.
     """
 
     v: int
@@ -114,6 +165,8 @@ class State(Struct, frozen=True, kw_only=True):
     polled: int = 0
     published: int = 0
     forgotten: int = 0
+    buses: tuple[BusHealth, ...] = ()
+    refused: str = ""
 
 
 class EpochCommit(Struct, frozen=True, kw_only=True):

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from gateways.agent import Agent, Limits, PolledBus
+from gateways.agent import Agent, Limits
 from gateways.keep import Keeper, Policy
 from gateways.meter import build_meters
 from gateways.model import Table
-from gateways.publish import Publisher
+from gateways.polled_bus import PolledBus
+from gateways.publish import About, Publisher
 from gateways.seal import Sealer
 from gateways.spool import Spool
 from gateways.spool_thread import SpoolThread
@@ -25,6 +26,7 @@ from metering.ulid import RANDOM_BYTES, ulid
 from metering.wire import MeterHealth
 from tests.fakes.bus import FakeBus
 from tests.fakes.link import DISTRICT, GATEWAY, SEALED_MS, FakeLink
+from tests.fakes.memory import FakeMemory
 from tests.fakes.spool import FakeSpool
 
 STORE = "heping-1"
@@ -202,6 +204,7 @@ class Box:
         self.clock = clock or BoxClock()
         self.vouched = vouched
         self.link = FakeLink()
+        self.memory = FakeMemory()
         self.buses = buses
         self._polled = [
             _polled(place, bus, meters, model, cycle_ms) for place, bus in enumerate(buses)
@@ -232,7 +235,12 @@ class Box:
             topic=GatewayTopic(DISTRICT, GATEWAY),
             timekeeper=self.time,
             policy=policy,
-            about=lambda: ("0.1.0", "digest", self.health()),
+            about=lambda: About(
+                version="0.1.0",
+                fleet="digest",
+                meters=self.health(),
+                buses=self.agent.bus_health(),
+            ),
         )
         self.publisher.attach(self.link)
         self.agent = Agent(
@@ -240,6 +248,7 @@ class Box:
             sealer=Sealer(GATEWAY),
             publisher=self.publisher,
             timekeeper=self.time,
+            memory=self.memory,
             boot=boot,
             limits=limits,
         )

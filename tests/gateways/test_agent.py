@@ -189,7 +189,15 @@ def test_an_overrun_is_said_when_it_begins_and_when_it_ends() -> None:
 
         said = [one for one in logs if one["event"] in {"bus.overrun", "bus.in_time"}]
         assert said == [
-            {"event": "bus.overrun", "log_level": "warning", "bus": "tcp://h0", "missed": 1},
+            {
+                "event": "bus.overrun",
+                "log_level": "warning",
+                "bus": "tcp://h0",
+                "missed": 1,
+                "took_s": 1.2,
+                "needs_s": 1.2,
+                "has_s": 1.0,
+            },
             {"event": "bus.in_time", "log_level": "info", "bus": "tcp://h0"},
         ]
 
@@ -305,8 +313,8 @@ def test_what_a_disk_refuses_waits_in_memory_and_is_kept_later(
 
 def test_what_memory_cannot_hold_is_forgotten_the_oldest_first_counted_and_said() -> None:
     async def scenario() -> None:
-        async with Box(buses=[FakeBus()], meters=2, limits=Limits(held=4, flush_s=0.01)) as box:
-            box.agent._limits = Limits(held=4, flush_s=0.01, look_s=0.002)
+        small = Limits(held=4, flush_s=0.01, look_s=0.002)
+        async with Box(buses=[FakeBus()], meters=2, limits=small) as box:
             box.spool.wrong["append"] = SpoolFull("no room")
             await box.pass_s(5.5)
             await eventually(lambda: box.keeper.forgotten == 6)

@@ -1,12 +1,14 @@
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.bus_cycle import poll_cycle
+from gateways.bus_cycle import BusCycle
+from gateways.memory import Notebook, Remembered
 from gateways.meter import build_meters
-from gateways.patience import DEAD_SHARE, PROBE_SHARE, Heard, Patience
+from gateways.patience import DEAD_SHARE, Heard, Patience
 from gateways.poll import BusDisconnected, MeterSilent
 from metering.reading import Fault
 from tests.fakes.bus import FakeBus
@@ -29,36 +31,55 @@ TIMEOUT_MS = 1000
 class Line:
     """A bus with meters 1..n whose answers take 20 ms and whose silences take 1 s."""
 
-    def __init__(self, meters, *, cycle_s=60, speed=1.0):
-        entries = [{"id": f"m{unit}", "model": "m1", "unit": unit} for unit in range(1, meters + 1)]
-        self.meters = build_meters({"url": "tcp://h", "meters": entries}, {"m1": MODEL})
+    def __init__(self, meters, *, cycle_s=60, speed=1.0, model=MODEL, entries=None, kept=None):
+        entries = entries or [
+            {"id": f"m{unit}", "model": "m1", "unit": unit} for unit in range(1, meters + 1)
+        ]
+        self.meters = build_meters({"url": "tcp://h", "meters": entries}, {"m1": model})
         self.bus = FakeBus()
         self.clock = FakeClock(speed=speed)
         self.bus.on_read = self._take_time
+        self.answer_ms = dict.fromkeys(range(1, 256), ANSWER_MS)
         self.cycle_ms = cycle_s * 1000
-        self.patience = Patience(cycle_ms=self.cycle_ms)
+        self.notebook = Notebook(kept or Remembered())
+        self.cycle = self.begin()
         self.cycles = []
+        self.readings = []
+        self.late_ms = []  # how much too late each cycle began, in real time
+        self.start_ms = self.clock.now_ms() - self.clock.now_ms() % self.cycle_ms
+
+    def begin(self):
+        return BusCycle(
+            self.bus, self.meters, self.clock, cycle_ms=self.cycle_ms, notebook=self.notebook
+        )
 
     def silence(self, *units):
         for unit in units:
             self.bus.wrong[unit] = lambda: MeterSilent("nothing came")
 
     def _take_time(self):
-        silent = self.bus.asked[-1][0] in self.bus.wrong
-        real_ms = TIMEOUT_MS if silent else ANSWER_MS
+        unit = self.bus.asked[-1][0]
+        real_ms = TIMEOUT_MS if unit in self.bus.wrong else self.answer_ms[unit]
         self.clock.pass_ms(round(real_ms * self.clock.speed))
 
     def run(self, cycles=1):
-        """Faults and answers per cycle, as {meter: fault}."""
+        """Faults and answers per cycle, as {meter: fault}; the clock goes on to each start."""
         for _ in range(cycles):
+            self.start_ms += self.cycle_ms
+            self.clock.pass_ms(max(0, self.start_ms - self.clock.now_ms()))
+            self.late_ms.append(self.clock.real_s(self.clock.now_ms() - self.start_ms) * 1000)
             told = []
-            result = asyncio.run(
-                poll_cycle(self.bus, self.meters, self.clock, self.patience, told.append)
-            )
-            assert tuple(told) == result.readings
-            self.patience = result.patience
-            self.cycles.append({reading.meter: reading.fault for reading in result.readings})
+            asyncio.run(self._cycle(told))
+            self.readings += told
+            self.cycles.append({reading.meter: reading.fault for reading in told})
         return self.cycles[-1]
+
+    async def _cycle(self, told):
+        self.result = await self.cycle.run(self.start_ms, told.append)
+
+    @property
+    def silent(self):
+        return self.cycle._patience.silent
 
     def real_ms(self):
         return self.clock.monotonic_ms()
@@ -81,12 +102,12 @@ def test_a_dead_meter_leaves_the_others_on_schedule():
 
 
 def test_a_dead_meters_cost_is_bounded():
-    line = Line(10, cycle_s=1)
+    line = Line(10, cycle_s=2)
     line.silence(4)
     line.run(600)
 
     asked = sum("m4" in cycle for cycle in line.cycles)
-    assert 600 * DEAD_SHARE <= asked <= 600 * DEAD_SHARE + 8  # the pauses grow to it first
+    assert 600 * 2 * DEAD_SHARE <= asked <= 600 * 2 * DEAD_SHARE + 8  # the pauses grow to it first
 
 
 def test_a_silent_meter_is_asked_after_all_others():
@@ -98,35 +119,48 @@ def test_a_silent_meter_is_asked_after_all_others():
 
 
 def test_pauses_grow_and_one_answer_ends_them():
-    line = Line(1, cycle_s=1)
+    line = Line(1, cycle_s=20)
     line.silence(1)
     line.run(30)
     asked = [number for number, cycle in enumerate(line.cycles) if cycle]
     line.bus.wrong.clear()
-    line.run(40)
+    line.run(4)
 
-    assert asked == [0, 1, 3, 6, 11, 20]
-    assert line.cycles[37] == {"m1": None}
-    assert all(cycle == {"m1": None} for cycle in line.cycles[37:])
+    assert asked == [0, 1, 3, 6, 10, 14, 18, 22, 26]  # one second of eighty, in the end
+    assert line.cycles[30:] == [{"m1": None}] * 4
 
 
-def test_when_all_are_silent_probes_take_a_share_of_the_cycle_and_everyone_has_a_turn():
+def test_when_all_are_silent_probes_take_a_tenth_of_the_time_and_everyone_has_a_turn():
     line = Line(32, cycle_s=8)
     line.silence(*range(1, 33))
     line.run()
-    from_ms = line.real_ms()
-    line.run(100)
+    asked = len(line.bus.asked)
+    line.run(500)
 
-    assert line.real_ms() - from_ms <= 100 * 8000 * PROBE_SHARE
+    assert (len(line.bus.asked) - asked) * TIMEOUT_MS <= 500 * 8000 * 0.10
     assert set().union(*line.cycles[1:]) == {meter.id for meter in line.meters}
 
 
-def test_on_a_full_bus_one_probe_is_made():
-    line = Line(2, cycle_s=1)
-    line.silence(1, 2)
-    line.run()
+def test_five_dead_meters_of_32_leave_the_others_on_schedule_and_are_still_probed():
+    line = Line(32, cycle_s=4)
+    line.silence(3, 9, 17, 20, 31)
+    line.run(1000)
 
-    assert len(line.run()) == 1
+    well = [f"m{unit}" for unit in range(1, 33) if unit not in (3, 9, 17, 20, 31)]
+    assert all(cycle[meter] is None for cycle in line.cycles for meter in well)
+    assert max(line.late_ms[3:]) == 0  # the first silences cost what they cost
+    assert all(sum(f"m{unit}" in c for c in line.cycles) > 30 for unit in (3, 9, 17, 20, 31))
+
+
+def test_a_probe_that_would_delay_the_others_waits_for_room_two_minutes_at_most():
+    line = Line(3, cycle_s=1)  # 60 ms of answers leave 940 ms, a silence takes 1,000
+    line.silence(2)
+    line.run(600)
+
+    probes = [number for number, cycle in enumerate(line.cycles) if "m2" in cycle]
+    gaps = [after - before for before, after in pairwise(probes[2:])]
+    assert set(gaps) <= {120, 121}
+    assert sum(late > 0 for late in line.late_ms[3:]) <= 6
 
 
 def test_a_fallen_bus_is_no_meters_silence():
@@ -137,7 +171,7 @@ def test_a_fallen_bus_is_no_meters_silence():
     faults = line.run()
 
     assert set(faults.values()) == {Fault.DISCONNECTED}
-    assert line.patience.silent == frozenset()
+    assert line.silent == frozenset()
 
 
 def test_a_fallen_bus_does_not_end_a_silence_either():
@@ -148,15 +182,15 @@ def test_a_fallen_bus_does_not_end_a_silence_either():
         line.bus.wrong[unit] = lambda: BusDisconnected("no route")
     line.run()
 
-    assert line.patience.silent == {"m1"}
+    assert line.silent == {"m1"}
 
 
-def test_a_clock_too_fast_for_any_probe_still_makes_one():
-    line = Line(2, cycle_s=1, speed=10_000)
+def test_a_clock_too_fast_for_any_probe_still_makes_one_in_the_end():
+    line = Line(2, cycle_s=60, speed=600)  # a cycle of 100 ms; a silence takes ten of them
     line.silence(1, 2)
-    line.run()
+    line.run(2_500)
 
-    assert len(line.run()) == 1
+    assert all(sum(meter in cycle for cycle in line.cycles) > 1 for meter in ("m1", "m2"))
 
 
 def test_a_faster_clock_makes_timeouts_no_cheaper():

@@ -52,7 +52,7 @@ def test_a_generator_is_never_turned():
 def test_a_cycle_has_a_default():
     read = read_bus(bus())
 
-    assert (read.cycle_s, read.start_offset_s) == (60, 0)
+    assert (read.cycle_s, read.start_offset_s) == (60, None)
 
 
 @pytest.mark.parametrize(
