@@ -16,7 +16,7 @@ from collector.fleet.index import Fleet, MeterEntry
 from collector.store import WHOLE_READING, Level, Rejection, Row, Tags
 from metering.batch import Batch
 from metering.quantity import QUANTITIES
-from metering.reading import Reading
+from metering.reading import Fault, Reading
 
 AHEAD_LIMIT_MS = 120_000
 # What meters and gateways say for "no value": the extremes of the registers' formats.
@@ -36,6 +36,7 @@ class Reason(StrEnum):
     FOREIGN_METER = "foreign_meter"  # in the fleet, but another gateway's
     NOT_IN_FORCE = "not_in_force"  # before `valid_from`, or after `valid_to`
     AHEAD_OF_TIME = "ahead_of_time"
+    OTHER_DEVICE = "other_device"  # its gateway says that another device answered there
     UNKNOWN_QUANTITY = "unknown_quantity"
     NOT_FINITE = "not_finite"
     SENTINEL = "sentinel"
@@ -97,6 +98,9 @@ class Gate:
                     continue
                 inside = entry.inside
                 values = reading.values
+                if reading.fault == Fault.IDENTITY and values:
+                    reject(_held_apart(reading, gateway))
+                    values = {}
                 for name, value in values.items():
                     bound = inside.get(name)
                     if bound is None or not bound[0] <= value <= bound[1]:
@@ -189,6 +193,14 @@ def _narrowed(name: str, limits: Bounds) -> tuple[float, float]:
     quantity = QUANTITIES[name]
     low, high = limits.get(name, (quantity.lowest, quantity.highest))
     return max(low, quantity.lowest), min(high, quantity.highest)
+
+
+def _held_apart(reading: Reading, gateway: str) -> list[Rejection]:
+    """A stranger's values are kept, but never as the meter's own."""
+    return [
+        _rejection(reading, gateway, Reason.OTHER_DEVICE, name, value)
+        for name, value in reading.values.items()
+    ]
 
 
 def _sift(

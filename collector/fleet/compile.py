@@ -119,7 +119,7 @@ def _entry(district: str, place: Place) -> MeterEntry:
         direction=meter.direction,
         limits=meter.limits,
         rated=meter.rated,
-        cycle_s=place.bus.cycle_s,
+        cycle_s=max(place.bus.cycle_s, meter.cycle_s or 0),
         valid_from_ms=place.from_ms,
         valid_to_ms=place.to_ms,
     )

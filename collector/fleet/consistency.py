@@ -177,11 +177,22 @@ def _buses_are_unambiguous(document: FleetDocument) -> Iterator[Problem]:
     yield from _twice(urls, "this gateway has a bus at '{}' already; put the meters together")
     for path, *_, gateway in gateways(document):
         for u, bus in enumerate(gateway.buses):
-            if bus.start_offset_s >= bus.cycle_s:
+            offset_s = bus.start_offset_s or 0
+            if offset_s >= bus.cycle_s:
                 yield Problem(
                     (*path, "buses", u, "start_offset_s"),
-                    f"less than cycle_s ({bus.cycle_s}) is needed, {bus.start_offset_s} came",
+                    f"less than cycle_s ({bus.cycle_s}) is needed, {offset_s} came",
                 )
+
+
+def _meters_are_asked_with_their_bus(document: FleetDocument) -> Iterator[Problem]:
+    for place in places(document):
+        cycle_s = place.meter.cycle_s
+        if cycle_s is not None and cycle_s % place.bus.cycle_s:
+            yield Problem(
+                (*place.path, "cycle_s"),
+                f"a multiple of the bus's cycle_s ({place.bus.cycle_s}) is needed, {cycle_s} came",
+            )
 
 
 def _units_are_unambiguous(document: FleetDocument) -> Iterator[Problem]:
@@ -228,6 +239,7 @@ _RULES: tuple[Callable[[FleetDocument], Iterator[Problem]], ...] = (
     _parents_exist,
     _parents_make_a_tree,
     _buses_are_unambiguous,
+    _meters_are_asked_with_their_bus,
     _units_are_unambiguous,
     _virtual_meters_have_parts,
 )

@@ -82,7 +82,7 @@ def _buses(mine: Sequence[Place]) -> list[Value]:
         {
             "url": url,
             "cycle_s": bus.cycle_s,
-            "start_offset_s": bus.start_offset_s,
+            **_given(start_offset_s=bus.start_offset_s),
             "meters": meters[url],
         }
         for url, bus in buses.items()
@@ -101,4 +101,16 @@ def _meter(meter: MeterSpec) -> Value:
         },
         "direction": meter.direction.value,
         "options": dict(meter.options),
+        **_given(
+            serial=meter.serial,
+            cycle_s=meter.cycle_s,
+            every_s=dict(meter.every_s) or None,
+            priority={name: word.value for name, word in meter.priority.items()} or None,
+            fill=meter.fill,
+        ),
     }
+
+
+def _given(**values: Value) -> dict[str, Value]:
+    """What the fleet says; of what it leaves out the gateway knows better."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -43,6 +43,14 @@ class RatioSpec(Strict):
     applied_by: AppliedBy
 
 
+class Priority(StrEnum):
+    """What is read first where a bus has no time for everything."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class MeterSpec(Strict):
     id: Id
     code: PointCode
@@ -56,6 +64,13 @@ class MeterSpec(Strict):
     limits: dict[QuantityName, Limits] = Field(default_factory=dict)
     direction: Direction = Direction.IMPORT
     options: dict[Text, Text] = Field(default_factory=dict)
+    serial: Text | None = None
+    cycle_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    every_s: dict[QuantityName, Annotated[int, Field(ge=0, le=86_400)]] = Field(
+        default_factory=dict
+    )
+    priority: dict[QuantityName, Priority] = Field(default_factory=dict)
+    fill: Annotated[int, Field(ge=0, le=124)] | None = None
     valid_from: Day
     valid_to: Day | None = None
 
@@ -63,7 +78,7 @@ class MeterSpec(Strict):
 class BusSpec(Strict):
     url: BusUrl
     cycle_s: Annotated[int, Field(ge=1, le=3600)] = 60
-    start_offset_s: Annotated[int, Field(ge=0)] = 0
+    start_offset_s: Annotated[int, Field(ge=0)] | None = None
     meters: Annotated[tuple[MeterSpec, ...], Field(min_length=1)]
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from gateways.adapters.sqlite import SqliteSpool
-from gateways.app import CutInvalid, Gateway, load_cut
+from gateways.app import Gateway
+from gateways.cut import CutInvalid, load_cut
 from gateways.settings import GatewaySettings, load_settings
 from link.broker import broker_of
 from link.mqtt import Broker, Delivery, Link, LinkInvalid, Message
@@ -323,6 +324,46 @@ def test_a_signal_stops_it_in_order_and_nothing_it_read_is_lost(
     ours = [event for event in events if event.startswith(("gateway.", "agent."))]
     assert ours == ["gateway.started", "agent.drained", "gateway.stopped"]
     assert "Traceback" not in said
+
+
+@pytest.mark.server
+def test_meters_change_in_a_running_gateway_and_unchanged_buses_go_on(tmp_path: Path) -> None:
+    """Acceptance pattern 20: applied or rolled back without a restart."""
+
+    async def scenario() -> str:
+        async with modbus_server() as kept, modbus_server() as changed:
+            buses = [cut_of(kept.url)["buses"][0], cut_of(changed.url)["buses"][0]]
+            buses[1]["meters"] = [{"id": "m3", "model": "m1", "unit": 3}]
+            process = start(write(tmp_path, cut_of(kept.url, buses=buses), drain_s=0.2))
+            cut = tmp_path / "cut.json"
+            try:
+                await eventually(lambda: len(kept.asked) > 2 and changed.asked, within_s=30)
+
+                cut.write_text("{", encoding="utf-8")  # a bad file: everything goes on
+                process.send_signal(signal.SIGHUP)
+                before = len(changed.asked)
+                await eventually(lambda: len(changed.asked) > before + 1, within_s=30)
+
+                buses[1]["meters"].append({"id": "m4", "model": "m1", "unit": 4})
+                cut.write_text(json.dumps(cut_of(kept.url, buses=buses)), encoding="utf-8")
+                await eventually(lambda: 4 in {q.unit for q in changed.asked}, within_s=30)
+                # Its own connection was never touched, the other bus's was opened anew.
+                assert (kept.connections, changed.connections) == (1, 2)
+
+                cut.write_text(json.dumps(cut_of(kept.url)), encoding="utf-8")  # a bus goes
+                await eventually(lambda: not changed.open, within_s=30)
+                before = len(kept.asked)
+                await eventually(lambda: len(kept.asked) > before + 2, within_s=30)
+                assert kept.connections == 1
+            finally:
+                process.terminate()
+                _, errors = process.communicate(timeout=30)
+            assert process.returncode == 0
+            return errors
+
+    said = [json.loads(line) for line in asyncio.run(scenario()).splitlines()]
+    events = [one["event"] for one in said if one["event"].startswith("fleet.")]
+    assert events == ["fleet.refused", "fleet.taken", "fleet.taken"]
 
 
 def test_a_cut_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:

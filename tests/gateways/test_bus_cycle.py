@@ -2,14 +2,16 @@ import asyncio
 from itertools import pairwise
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateways.bus_cycle import BusCycle
 from gateways.memory import Notebook, Remembered
 from gateways.meter import build_meters
+from gateways.model import IdentityName
 from gateways.patience import DEAD_SHARE, Heard, Patience
-from gateways.poll import BusDisconnected, MeterSilent
+from gateways.poll import AnswerSuspect, BusDisconnected, MeterSilent
 from metering.reading import Fault
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -227,3 +229,185 @@ def test_nobody_is_asked_twice_and_only_the_silent_are_left_out(silent_by_cycle)
         assert left_out <= patience.silent
         heard = {m: Heard(answered=m not in silent, took_ms=1000) for m in asked}
         patience = patience.after(heard, 1000)
+
+
+# ---- holes
+
+
+WIDE = {
+    **MODEL,
+    "fill": 4,
+    "registers": [
+        {"address": address, "quantity": quantity}
+        for address, quantity in (
+            (10, "voltage_l1_v"),
+            (12, "voltage_l2_v"),
+            (14, "voltage_l3_v"),
+            (16, "frequency_hz"),
+        )
+    ],
+}
+
+
+def test_a_hole_is_found_once_and_never_asked_for_again_by_any_meter_of_its_kind():
+    line = Line(3, model=WIDE)
+    for unit in (1, 2, 3):
+        line.bus.holes[unit] = {13}
+    line.run(3)
+
+    whole = {"voltage_l1_v": 10.0, "voltage_l2_v": 12.0, "voltage_l3_v": 14.0, "frequency_hz": 16.0}
+    assert all(reading.values == whole for reading in line.readings)
+    refused = [asked for asked in line.bus.asked if 13 in range(asked[2], asked[2] + asked[3])]
+    assert refused == [(1, "holding", 10, 7)]  # the first meter alone, once
+    assert line.cycles[-1] == {"m1": None, "m2": None, "m3": None}
+
+
+def test_what_was_learnt_is_known_after_a_restart():
+    line = Line(1, model=WIDE)
+    line.bus.holes[1] = {13}
+    line.run()
+    asked = len(line.bus.asked)
+
+    line.cycle = line.begin()
+    line.run()
+
+    assert [(start, count) for _, _, start, count in line.bus.asked[asked:]] == [(10, 3), (14, 3)]
+
+
+def test_a_hole_is_asked_again_after_a_week():
+    line = Line(1, model=WIDE, cycle_s=86_400)
+    line.bus.holes[1] = {13}
+    line.run()
+    line.bus.holes.clear()
+
+    for _ in range(9):
+        line.run()
+        line.cycle = line.begin()
+    line.bus.asked.clear()
+    line.run()
+
+    assert [(start, count) for _, _, start, count in line.bus.asked] == [(10, 7)]
+
+
+def test_a_meter_that_refuses_everything_teaches_nothing():
+    line = Line(1, model=WIDE)
+    line.bus.holes[1] = set(range(100))
+    line.run(2)
+    line.bus.holes.clear()
+
+    assert line.notebook.remembered == Remembered()
+    assert line.cycles[-1] == {"m1": Fault.EXCEPTION}
+    assert line.run() == {"m1": None}
+
+
+def test_a_register_that_is_refused_is_left_out_and_named_in_the_standing():
+    line = Line(1, model=WIDE)
+    line.bus.holes[1] = {12}
+    line.run(2)
+
+    assert set(line.readings[-1].values) == {"voltage_l1_v", "voltage_l3_v", "frequency_hz"}
+    holes = line.cycle.standings()["m1"].meter.terrain.holes
+    assert [str(hole) for hole in holes] == ["holding 12"]
+
+
+# ---- who answers there
+
+
+NAMED = {
+    **MODEL,
+    "identity": {
+        "serial": {"address": 90, "format": "uint16"},
+        "firmware": {"address": 91, "format": "uint16"},
+    },
+}
+
+
+def named(line, unit, serial, firmware=1):
+    line.bus.words[(unit, 90)] = serial
+    line.bus.words[(unit, 91)] = firmware
+
+
+def test_a_device_says_who_it_is_once_a_day():
+    line = Line(1, model=NAMED, cycle_s=3600)
+    named(line, 1, 7001)
+    line.run(51)
+
+    asked = [address for _, _, address, _ in line.bus.asked]
+    assert asked.count(90) == 3
+    assert line.notebook.remembered.identities == {"m1": {"serial": "7001", "firmware": "1"}}
+
+
+def test_a_swapped_meter_is_reported_and_its_readings_are_held_apart():
+    line = Line(2, model=NAMED)
+    named(line, 1, 7001)
+    named(line, 2, 7002)
+    line.run(2)
+    line.silence(1)  # somebody takes it off the wall …
+    line.run(2)
+    line.bus.wrong.clear()
+    named(line, 1, 9009)  # … and hangs up another one
+    with structlog.testing.capture_logs() as logs:
+        line.run(3)
+
+    assert [cycle.get("m1") for cycle in line.cycles[-2:]] == [Fault.IDENTITY] * 2
+    assert all(cycle["m2"] is None for cycle in line.cycles)
+    assert line.readings[-1].values or line.readings[-2].values  # they are kept, beside
+    (said,) = [one for one in logs if one["event"] == "meter.other_device"]
+    assert (said["meter"], said["expected"]) == ("m1", "serial 7001")
+    assert line.cycle.standings()["m1"].meeting.expected == "serial 7001"
+
+
+def test_a_person_accepts_a_swapped_meter_by_its_serial_number_in_the_fleet():
+    kept = Remembered().knows("m1", {IdentityName.SERIAL: "7001"})
+    entries = [{"id": "m1", "model": "m1", "unit": 1, "serial": "9009"}]
+    line = Line(1, model=NAMED, kept=kept, entries=entries)
+    named(line, 1, 9009)
+
+    assert line.run() == {"m1": None}
+    assert line.notebook.remembered.identities["m1"][IdentityName.SERIAL] == "9009"
+
+
+def test_on_ports_that_changed_their_numbers_each_finds_whose_meter_it_is():
+    kept = Remembered()
+    kept = kept.knows("m1", {IdentityName.SERIAL: "7001", IdentityName.FIRMWARE: "1"})
+    kept = kept.knows("other-bus-m1", {IdentityName.SERIAL: "7555", IdentityName.FIRMWARE: "1"})
+    line = Line(1, model=NAMED, kept=kept)
+    named(line, 1, 7555)
+    with structlog.testing.capture_logs() as logs:
+        faults = line.run()
+
+    assert faults == {"m1": Fault.IDENTITY}
+    assert logs[0]["meant"] == "other-bus-m1"
+
+
+def test_a_device_that_refuses_to_say_who_it_is_is_read_like_others():
+    line = Line(1, model=NAMED)
+    line.bus.holes[1] = {90, 91}
+
+    assert line.run() == {"m1": None}
+    assert line.run() == {"m1": None}
+    assert [address for _, _, address, _ in line.bus.asked] == [90, 91, 10, 10]
+
+
+def test_holes_belong_to_a_firmware():
+    line = Line(2, model={**WIDE, "identity": NAMED["identity"]})
+    named(line, 1, 7001, firmware=1)
+    named(line, 2, 7002, firmware=2)
+    line.bus.holes[1] = {13}
+    line.run(3)
+
+    reads = [(start, count) for unit, _, start, count in line.bus.asked if unit == 2 and start < 90]
+    assert reads == [(10, 7)] * 3
+
+
+# ---- late answers
+
+
+def test_an_answer_that_may_be_late_is_kept_under_suspicion_and_counted():
+    line = Line(1)
+    line.bus.wrong[1] = lambda: AnswerSuspect("it may be of the request before", [230])
+    faults = line.run()
+
+    assert faults == {"m1": Fault.LATE}
+    assert line.readings[-1].values == {"voltage_l1_v": 230.0}
+    assert line.cycle.standings()["m1"].suspect == 1

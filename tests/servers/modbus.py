@@ -65,6 +65,11 @@ class ModbusServer:
         self._server: asyncio.Server | None = None
 
     @property
+    def open(self) -> int:
+        """How many connections are open now."""
+        return len(self._writers)
+
+    @property
     def url(self) -> str:
         return f"tcp://127.0.0.1:{self.port}"
 
