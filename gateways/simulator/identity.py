@@ -6,6 +6,7 @@ that is the same for all.
 """
 
 from collections.abc import Iterable, Sequence
+from struct import error as LayoutError  # noqa: N812 - an exception among exceptions
 
 from gateways.model import IdentityField, IdentityName, Part
 from gateways.simulator.chance import seeded
@@ -41,7 +42,7 @@ def _words(meter: str, field: IdentityField, serial: str | None, life: int) -> W
     said = _said(meter, field, serial, life)
     try:
         return _text(field, said) if field.format is None else _number(field, said)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, LayoutError) as error:
         message = f"{meter}: {field.name} '{said}' does not fit into {_form(field)}"
         raise ContentInvalid("simulation", (), message) from error
 

@@ -6,7 +6,6 @@ import termios
 import tty
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 import structlog
 from serial import Serial as SerialDevice  # type: ignore[import-untyped]  # it has no stubs
@@ -102,7 +101,8 @@ def open_pty(line: Line, url: str, serial: Serial, *, paced: bool) -> Terminal:
         os.close(ours)
         os.close(theirs)
 
-    served = urlsplit(url)._replace(path=os.ttyname(theirs)).geturl()
+    _, mark, settings = url.partition("?")
+    served = f"serial://{os.ttyname(theirs)}{mark}{settings}"
     terminal = Terminal(served, ours, close)
     if not paced:
         terminal.read_into(RtuWire(line, terminal.send).take)
