@@ -273,10 +273,7 @@ def test_a_bad_checksum_is_the_only_thing_wrong(transport, tmp_path):
 @pytest.mark.parametrize(("where", "recorded"), [("before", 1), ("inside", 0), ("after", 1)])
 def test_noise_is_where_it_should_be(transport, where, recorded, tmp_path):
     async def scenario(master):
-        heard = []
-        for _ in range(20):
-            heard.append(await whole(master, 9))
-        return heard
+        return [await whole(master, 9) for _ in range(20)]
 
     log = tmp_path / "log"
     fault = {"kind": "noise", "where": where, "bytes": 4, "from": "2026-01-01T00:00+08:00"}

@@ -198,7 +198,7 @@ def test_a_place_for_a_bus_that_there_is_not_is_refused():
         async with serving(there_is, {"serial:///dev/ttyS2": "pty"}):
             pass
 
-    with pytest.raises(ContentInvalid, match="did you mean 'serial:///dev/ttyS1'?"):
+    with pytest.raises(ContentInvalid, match="did you mean 'serial:///dev/ttyS1'"):
         asyncio.run(inside())
 
 
