@@ -7,7 +7,7 @@ from pydantic import Field
 
 from documents.secret import Secret
 from documents.strict import Strict
-from metering.clock import Clock, Replay, ReplayClock, SystemClock
+from metering.clock import Clock, ClockStep, Replay, ReplayClock, SystemClock
 
 
 class BrokerSettings(Secret):
@@ -27,18 +27,34 @@ class BrokerSettings(Secret):
     keepalive_s: Annotated[int, Field(ge=5, le=600)] = 30
 
 
+class StepSettings(Strict):
+    """A clock that is set: from `at` on, as the time runs without steps, it is `by_s` off."""
+
+    at: datetime
+    by_s: float
+
+
 class ReplaySettings(Strict):
-    """A replayed wall time, shared by all processes that name the same three values."""
+    """A replayed wall time, shared by all processes that name the same values.
+
+    Attributes:
+        steps: one process may have its own, as one box's clock may be set.
+    """
 
     start: datetime
     anchor: datetime
     speed: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    steps: tuple[StepSettings, ...] = ()
 
     def replay(self) -> Replay:
         return Replay(
             start_ms=round(self.start.timestamp() * 1000),
             anchor_ms=round(self.anchor.timestamp() * 1000),
             speed=self.speed,
+            steps=tuple(
+                ClockStep(at_ms=round(step.at.timestamp() * 1000), by_ms=round(step.by_s * 1000))
+                for step in self.steps
+            ),
         )
 
 

@@ -40,20 +40,35 @@ class SystemClock:
         return wall_ms / 1000
 
 
+class ClockStep(Struct, frozen=True, kw_only=True):
+    """Somebody sets a clock: from `at_ms` on it shows `by_ms` more, or less.
+
+    `at_ms` is in the replayed time as it runs without any step, so that a clock which is set back
+    does not come to the same step again.
+    """
+
+    at_ms: int
+    by_ms: int
+
+
 class Replay(Struct, frozen=True, kw_only=True):
     """A replayed wall time that several processes share.
 
     `start_ms` is the wall time (epoch ms) at the real instant `anchor_ms` (epoch ms);
-    `speed` is wall seconds per real second.
+    `speed` is wall seconds per real second; `steps` add up, in any order.
     """
 
     start_ms: int
     anchor_ms: int
     speed: float = 1.0
+    steps: tuple[ClockStep, ...] = ()
 
 
 class ReplayClock:
-    """Wall time by a `Replay`; every process with the same `Replay` sees the same time."""
+    """Wall time by a `Replay`; every process with the same `Replay` sees the same time.
+
+    Only wall time has steps: monotonic time runs through them.
+    """
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
@@ -62,7 +77,10 @@ class ReplayClock:
 
     def now_ms(self) -> int:
         elapsed_ns = time.monotonic_ns() - self._origin_ns
-        return self._replay.start_ms + int(elapsed_ns * self._replay.speed) // 1_000_000
+        at_ms = self._replay.start_ms + int(elapsed_ns * self._replay.speed) // 1_000_000
+        if not self._replay.steps:
+            return at_ms
+        return at_ms + sum(step.by_ms for step in self._replay.steps if step.at_ms <= at_ms)
 
     def monotonic_ms(self) -> int:
         return time.monotonic_ns() // 1_000_000

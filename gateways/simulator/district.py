@@ -6,10 +6,11 @@ from typing import Any
 
 from msgspec import Struct, convert
 
+from gateways.bus_url import Transport, parse_bus_url
 from gateways.meter import BusEntry, Meter, MeterEntry, build_meters, read_bus
 from gateways.simulator.chance import between, seeded
 from gateways.simulator.encode import Value
-from gateways.simulator.fault import FaultKind, MeterFault
+from gateways.simulator.fault import FaultKind, MeterFault, is_of_rtu
 from gateways.simulator.instrument import Electrical, Fluid, Instrument
 from gateways.simulator.load import (
     CurveLoad,
@@ -23,6 +24,7 @@ from gateways.simulator.load import (
 from gateways.simulator.meter import Show, SimulatedMeter
 from gateways.simulator.shape import Consumer, Sector, Use
 from gateways.strict import ContentInvalid
+from gateways.strict import Path as KeyPath
 from gateways.wiring import Direction
 from metering.clock import Clock
 
@@ -39,6 +41,7 @@ class Description(Struct, frozen=True, kw_only=True):
     rated: dict[str, float] = {}
     sector: str = ""
     area_m2: float | None = None
+    serial: str | int | None = None
 
 
 class SimulatedBus(Struct, frozen=True, kw_only=True):
@@ -55,11 +58,13 @@ class Simulation(Struct, frozen=True, kw_only=True):
         buses: one per URL; what several gateways have on one URL is on one bus.
         clock: the time it lives in.
         log: where to write what was served, if anywhere.
+        stamps: the time in that log, where it is another: that of clocks which somebody set.
     """
 
     buses: tuple[SimulatedBus, ...]
     clock: Clock
     log: Path | None = None
+    stamps: Clock | None = None
 
 
 class _Point(Struct, frozen=True, kw_only=True):
@@ -92,13 +97,16 @@ def build_simulation(
         replays: measured loads by meter, instead of a curve.
 
     Raises:
-        ContentInvalid: an entry or model is wrong, or a fault or replay names an unknown meter.
+        ContentInvalid: an entry or model is wrong, or a fault or replay names an unknown meter, or
+            a fault is none of its meter's bus.
     """
     points = [point for cut in cuts for point in _points(cut)]
     by_id = {point.entry.id: point for point in points}
     for name in (*(fault.meter for fault in faults), *(replays or {})):
         if name not in by_id:
             raise ContentInvalid("simulation", (), f"there is no meter '{name}'")
+    for index, fault in enumerate(faults):
+        _check_bus(fault, by_id[fault.meter].url, ("faults", index, "kind"))
     loads = _Loads(by_id, replays or {}, _surges(faults), seed, _since(clock.now_ms()))
     by_url: dict[str, list[SimulatedMeter]] = {}
     for point in points:
@@ -106,7 +114,15 @@ def build_simulation(
         load = loads.of(point.entry.id)
         load.taken(clock.now_ms())  # what had to be summed up until now is, before anyone asks
         show = _show(point, load, seed, measured=point.entry.id in (replays or {}))
-        meter = SimulatedMeter(point.meter, show, load.is_silent, own)
+        serial = point.described.serial
+        meter = SimulatedMeter(
+            point.meter,
+            show,
+            load.is_silent,
+            own,
+            seed=seed,
+            serial=None if serial is None else str(serial),
+        )
         by_url.setdefault(point.url, []).append(meter)
     buses = (SimulatedBus(url=url, meters=tuple(meters)) for url, meters in by_url.items())
     return Simulation(buses=tuple(buses), clock=clock, log=log)
@@ -121,6 +137,12 @@ def _points(cut: Mapping[str, Any]) -> Iterable[_Point]:
         ):
             described = convert(entry.describe, Description)
             yield _Point(url=bus.url, entry=entry, meter=meter, described=described)
+
+
+def _check_bus(fault: MeterFault, url: str, path: KeyPath) -> None:
+    if is_of_rtu(fault.kind) and parse_bus_url(url).transport is Transport.TCP:
+        message = f"{fault.kind} is for RTU frames, {fault.meter} is on {url}"
+        raise ContentInvalid("simulation", path, message)
 
 
 def _surges(faults: Iterable[MeterFault]) -> dict[str, list[Surge]]:

@@ -1,20 +1,35 @@
 """Simulation file: the content of a `simulate.yaml` -> what to simulate, in which time."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from gateways.simulator.fault import MeterFault, read_fault, read_instant
-from gateways.strict import ContentInvalid, convert
-from metering.clock import Clock, Replay, ReplayClock, SystemClock
+from gateways.strict import ContentInvalid, Path, convert
+from metering.clock import Clock, ClockStep, Replay, ReplayClock, SystemClock
+
+PTY = "pty"
+PACED_PTY = "paced_pty"
+Place = int | Literal["pty", "paced_pty"]  # where a bus is served instead
+
+
+class StepEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A clock that is set: from `at` on, as the time runs without steps, it is `by_s` off."""
+
+    at: str
+    by_s: float
 
 
 class ClockEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A replayed time: `start` is the wall time at the real instant `anchor` (absent: now)."""
+    """A replayed time: `start` is the wall time at the real instant `anchor` (absent: now).
+
+    `steps` are of gateways' and collectors' clocks. What meters measure does not step with them.
+    """
 
     start: str
     speed: float = 1.0
     anchor: str | None = None
+    steps: tuple[StepEntry, ...] = ()
 
 
 class ReplayEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +47,7 @@ class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: str | None = None
     faults: tuple[dict[str, Any], ...] = ()  # the door: each becomes a MeterFault
     replay: ReplayEntry | None = None
-    ports: dict[str, int] = {}
+    ports: dict[str, Place] = {}
 
 
 class SimulationDocument(Struct, frozen=True, kw_only=True):
@@ -46,7 +61,8 @@ class SimulationDocument(Struct, frozen=True, kw_only=True):
         log: the served log.
         faults: checked.
         replay: measured series instead of curves.
-        ports: another port for a bus URL; 0 for any that is free.
+        ports: another port for a bus URL, 0 for any that is free; of a serial one a
+            pseudo-terminal.
     """
 
     fleet: str | None
@@ -56,7 +72,7 @@ class SimulationDocument(Struct, frozen=True, kw_only=True):
     log: str | None
     faults: tuple[MeterFault, ...]
     replay: ReplayEntry | None
-    ports: dict[str, int]
+    ports: dict[str, Place]
 
 
 def read_document(content: object) -> SimulationDocument:
@@ -84,13 +100,27 @@ def read_document(content: object) -> SimulationDocument:
 
 
 def make_clock(entry: ClockEntry | None, now: SystemClock) -> Clock:
-    """The simulation's clock; without an anchor its time starts now."""
-    if entry is None:
-        return now
+    """The meters' time, which never steps; without an anchor it starts now."""
+    return now if entry is None else ReplayClock(_replay(entry, now, ()))
+
+
+def make_stamps(entry: ClockEntry | None, now: SystemClock) -> Clock | None:
+    """The time by clocks that step, if they do."""
+    if entry is None or not entry.steps:
+        return None
+    steps = tuple(_step(step, ("clock", "steps", n)) for n, step in enumerate(entry.steps))
+    return ReplayClock(_replay(entry, now, steps))
+
+
+def _replay(entry: ClockEntry, now: SystemClock, steps: tuple[ClockStep, ...]) -> Replay:
     if entry.speed <= 0:
         raise ContentInvalid("simulation", ("clock", "speed"), "a speed is above 0")
     anchor_ms = (
         now.now_ms() if entry.anchor is None else read_instant(entry.anchor, ("clock", "anchor"))
     )
     start_ms = read_instant(entry.start, ("clock", "start"))
-    return ReplayClock(Replay(start_ms=start_ms, anchor_ms=anchor_ms, speed=entry.speed))
+    return Replay(start_ms=start_ms, anchor_ms=anchor_ms, speed=entry.speed, steps=steps)
+
+
+def _step(entry: StepEntry, path: Path) -> ClockStep:
+    return ClockStep(at_ms=read_instant(entry.at, (*path, "at")), by_ms=round(entry.by_s * 1000))

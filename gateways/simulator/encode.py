@@ -63,7 +63,7 @@ class RegisterEncoder:
             power = _EXPONENTS.get(QUANTITIES[register.quantity].unit, 0)
             self._numerator *= 10 ** max(0, power)
             self._denominator *= 10 ** max(0, -power)
-            self._power: tuple[tuple[int, int], ...] = _placed(register.exponent, power)
+            self._power: tuple[tuple[int, int], ...] = placed(register.exponent, power)
         else:
             self._power = ()
         self._parts = register.parts
@@ -83,7 +83,7 @@ class RegisterEncoder:
             is_last = index == len(self._parts) - 1
             number = self._number(part, (total - shown) / part.weight, is_last=is_last)
             shown += number * part.weight
-            words += _placed(part, number)
+            words += placed(part, number)
         return Served(tuple(words), shown * self._numerator / self._denominator)
 
     def serve_nothing(self) -> Served | None:
@@ -92,7 +92,7 @@ class RegisterEncoder:
         if others:
             return None
         if part.sentinels:
-            return Served((*self._power, *_placed(part, min(part.sentinels))), None)
+            return Served((*self._power, *placed(part, min(part.sentinels))), None)
         if part.format in _NAN_WORDS:
             words = _NAN_WORDS[part.format]
             return Served(tuple(zip(_addresses(part), _ordered(part, words), strict=True)), None)
@@ -120,7 +120,8 @@ def _as_float32(number: float) -> float:
     return float(narrow)
 
 
-def _placed(part: Part, number: float) -> tuple[tuple[int, int], ...]:
+def placed(part: Part, number: float) -> tuple[tuple[int, int], ...]:
+    """The words of a number that its format holds, by address."""
     exact = number if part.format.is_float else int(number)
     octets = pack(f">{_CODES[part.format]}", exact)
     words = unpack(f">{part.format.registers}H", octets)

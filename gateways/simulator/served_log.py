@@ -1,8 +1,8 @@
 """Served log: what simulated meters answered -> JSON lines, for tests to compare with the store.
 
-One line per answered request: `{"at":1763800000123,"meter":"e001-main","values":{…}}`, the values
-as a correct reader must see them. On disk within 0.2 s, so that a test that kills everything else
-still has the truth.
+One line per usable answer: `{"at":1763800000123,"meter":"e001-main","values":{…}}`, the values as a
+correct reader must see them. On disk within 0.2 s, so that a test that kills everything else still
+has the truth.
 """
 
 import asyncio
@@ -12,19 +12,27 @@ from typing import BinaryIO
 
 import msgspec
 
+from metering.clock import Clock
+
 FLUSH_S = 0.2
 
 
 class ServedLog:
-    """Appends to a file, from one event loop."""
+    """Appends to a file, from one event loop.
 
-    def __init__(self, path: Path) -> None:
+    Its times are those of the meters' world, or by `stamps` those of clocks that were set.
+    """
+
+    def __init__(self, path: Path, stamps: Clock | None = None) -> None:
         self._file: BinaryIO = path.open("ab")
+        self._stamps = stamps
         self._encoder = msgspec.json.Encoder()
         self._lines: list[bytes] = []
         self._due: asyncio.TimerHandle | None = None
 
     def record(self, at_ms: int, meter: str, values: Mapping[str, float]) -> None:
+        if self._stamps is not None:
+            at_ms = self._stamps.now_ms()
         line = {"at": at_ms, "meter": meter, "values": values}
         self._lines.append(self._encoder.encode(line))
         if self._due is None:

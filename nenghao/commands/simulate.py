@@ -1,4 +1,4 @@
-"""`nenghao simulate`: simulated meters on real Modbus TCP."""
+"""`nenghao simulate`: simulated meters on real Modbus, on a network or on a line."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import typer
 
 from documents.tree import read_mapping
 from gateways.simulator.district import Simulation, build_simulation
-from gateways.simulator.document import SimulationDocument, make_clock, read_document
+from gateways.simulator.document import SimulationDocument, make_clock, make_stamps, read_document
 from gateways.simulator.load import ReplayedLoad
 from gateways.simulator.replay import read_replay
 from gateways.simulator.serve import serve
@@ -51,14 +51,16 @@ def make_simulation(
     document: SimulationDocument, folder: Path, replay: Path | None = None
 ) -> Simulation:
     """The simulation that a file asks for; its paths are relative to `folder`."""
-    return build_simulation(
+    now = SystemClock()
+    simulation = build_simulation(
         _cuts(document, folder),
-        make_clock(document.clock, SystemClock()),
+        make_clock(document.clock, now),
         seed=document.seed,
         log=folder / document.log if document.log else None,
         faults=document.faults,
         replays=_replays(document, folder, replay),
     )
+    return msgspec.structs.replace(simulation, stamps=make_stamps(document.clock, now))
 
 
 def _replays(

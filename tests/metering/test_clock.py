@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from metering.clock import Replay, ReplayClock, SystemClock
+from metering.clock import ClockStep, Replay, ReplayClock, SystemClock
 
 JUNE_MS = 1_780_272_000_000
 
@@ -64,3 +64,42 @@ def test_the_systems_clock_runs_at_speed_one():
     assert clock.real_s(1_500) == 1.5
     assert abs(clock.now_ms() - time.time() * 1000) < 1_000
     assert abs(clock.monotonic_ms() - time.monotonic() * 1000) < 1_000
+
+
+HOUR_MS = 3_600_000
+
+
+def stepped(*steps: tuple[int, int], ago_s: float) -> ReplayClock:
+    return ReplayClock(
+        Replay(
+            start_ms=JUNE_MS,
+            anchor_ms=int((time.time() - ago_s) * 1000),
+            steps=tuple(ClockStep(at_ms=JUNE_MS + at_ms, by_ms=by_ms) for at_ms, by_ms in steps),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "shown_ms"),
+    [
+        (590, 590_000),  # before the step
+        (610, 610_000 - HOUR_MS),
+        (4_210, 4_210_000 - HOUR_MS),  # it shows the step's instant again, and does not step again
+        (7_210, 7_210_000 - HOUR_MS + 86_400_000),  # the second one adds to the first
+    ],
+)
+def test_a_clock_that_is_set_shows_another_time_from_then_on(ago_s, shown_ms):
+    clock = stepped((600_000, -HOUR_MS), (7_200_000, 86_400_000), ago_s=ago_s)
+
+    assert clock.now_ms() - JUNE_MS == pytest.approx(shown_ms, abs=2_000)
+
+
+def test_monotonic_time_runs_through_a_step():
+    clock = stepped((100, -HOUR_MS), ago_s=0)
+    wall_ms, monotonic_ms = clock.now_ms(), clock.monotonic_ms()
+
+    time.sleep(0.15)
+
+    assert clock.now_ms() - wall_ms < -HOUR_MS + 60_000
+    assert 150 <= clock.monotonic_ms() - monotonic_ms < 60_000
+    assert clock.real_s(1_500) == 1.5

@@ -58,7 +58,10 @@ def test_without_a_clock_the_time_is_the_systems():
         ),
         ({"cuts": []}, "either a fleet or cuts are needed"),
         ({"fleet": "fleet"}, "either a fleet or cuts are needed"),
-        ({"faults": [{"meter": "m", "kind": "silent"}]}, "faults[0].kind: invalid enum value"),
+        (
+            {"faults": [{"meter": "m", "kind": "silent"}]},
+            "faults[0].kind: unknown kind 'silent', did you mean 'silence'?",
+        ),
         ({"faults": [{"meter": "m", "kind": "reset"}]}, "faults[0].from: reset needs its instant"),
         (
             {"faults": [{"meter": "m", "kind": "nan", "from": "2026-07-14T12:00:00"}]},

@@ -14,10 +14,11 @@ from gateways.model import Table
 from gateways.model_library import load_models
 from gateways.patience import Patience
 from gateways.poll import MeterRefused, poll_meter
+from gateways.simulator.bus.network import BusUnavailable
 from gateways.simulator.district import build_simulation
 from gateways.simulator.fault import read_fault
 from gateways.simulator.load import HOUR_MS, ReplayedLoad
-from gateways.simulator.serve import BusUnavailable, serve, serving
+from gateways.simulator.serve import serve, serving
 from metering.clock import SystemClock
 from metering.reading import Fault
 
