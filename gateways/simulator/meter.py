@@ -74,7 +74,9 @@ class SimulatedMeter:
         self.id = meter.id
         self.unit = meter.unit
         self.ranges: tuple[Range, ...] = answered(meter.model)
-        self.longest = meter.model.limits.registers
+        self.longest = max(
+            meter.model.limits.registers, *(field.registers for field in meter.model.identity), 1
+        )
         self._show = show
         self._is_silent = is_silent
         self._faults = tuple(
