@@ -67,7 +67,7 @@ def _twenty() -> dict[str, Any]:
     """An ADL3000 without the nine quantities of single phases that few people look at."""
     model = yaml.safe_load((MODELS / "acrel_adl3000.yaml").read_text(encoding="utf-8"))
     registers = [r for r in model["registers"] if r["quantity"] not in _LEFT_OUT]
-    return {**model, "registers": registers}
+    return {**model, "registers": registers, "every_s": {"gauge": 0, "counter": 0}}
 
 
 def _institution(number: int, model: str) -> dict[str, Any]:

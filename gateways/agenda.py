@@ -83,14 +83,7 @@ class Agenda:
         due = self._due(meter, start_ms)
         if not due or self._rests(meter):
             return None
-        chosen = frozenset(self._urgent(meter, due))
-        base_ms = self._cost_ms(meter, chosen)
-        for place in due:
-            wider = chosen | {place}
-            if self._waits(meter, place):
-                continue
-            if self._cost_ms(meter, wider) - base_ms <= spare_ms:
-                chosen = wider
+        chosen = self._chosen(meter, due, spare_ms)
         is_short = len(chosen) < len(due)
         if is_short:
             self._comes_short = True
@@ -156,10 +149,20 @@ class Agenda:
     def _urgent(self, meter: Meter, due: Iterable[int]) -> list[int]:
         return [place for place in due if meter.groups[place].priority is Priority.HIGH]
 
+    def _chosen(self, meter: Meter, due: Sequence[int], spare_ms: float) -> frozenset[int]:
+        if meter.id == self._first:
+            return frozenset(due)  # so that what never fits is read all the same, in turn
+        chosen = frozenset(self._urgent(meter, due))
+        base_ms = self._cost_ms(meter, chosen)
+        for place in due:
+            wider = chosen | {place}
+            if not self._waits(meter, place) and self._cost_ms(meter, wider) - base_ms <= spare_ms:
+                chosen = wider
+        return chosen
+
     def _waits(self, meter: Meter, place: int) -> bool:
         """On a crowded bus what has low priority is read of one meter a cycle, the first one."""
-        low = meter.groups[place].priority is Priority.LOW
-        return low and self.is_crowded and meter.id != self._first
+        return self.is_crowded and meter.groups[place].priority is Priority.LOW
 
     def _rests(self, meter: Meter) -> bool:
         return self._resting.get(meter.id, 0) > 0

@@ -166,15 +166,14 @@ async def a_while() -> None:
         await asyncio.sleep(0.002)
 
 
-def _polled(
-    place: int, bus: FakeBus, meters: int, model: dict[str, Any], cycle_ms: int
-) -> PolledBus:
+def _polled(place: int, bus: FakeBus, meters: int, box: "Box") -> PolledBus:
     entries = [
-        {"id": f"b{place}-m{unit}", "model": "m1", "unit": unit} for unit in range(1, meters + 1)
+        {"id": f"b{place}-m{unit}", "model": "m1", "unit": unit, **box.entry}
+        for unit in range(1, meters + 1)
     ]
     entry = {"url": f"tcp://h{place}", "meters": entries}
-    built = build_meters(entry, {"m1": model})
-    return PolledBus(f"tcp://h{place}", bus, built, cycle_ms=cycle_ms, offset_ms=0)
+    built = build_meters(entry, {"m1": box.model})
+    return PolledBus(f"tcp://h{place}", bus, built, cycle_ms=box.cycle_ms, offset_ms=0)
 
 
 class Box:
@@ -194,6 +193,7 @@ class Box:
         buses: Sequence[FakeBus] = (),
         meters: int = 2,
         model: dict[str, Any] = MODEL,
+        entry: dict[str, Any] | None = None,
         cycle_ms: int = CYCLE_MS,
         policy: Policy = PATIENT,
         limits: Limits = QUICK,
@@ -206,9 +206,8 @@ class Box:
         self.link = FakeLink()
         self.memory = FakeMemory()
         self.buses = buses
-        self._polled = [
-            _polled(place, bus, meters, model, cycle_ms) for place, bus in enumerate(buses)
-        ]
+        self.model, self.entry, self.cycle_ms = model, entry or {}, cycle_ms
+        self._polled = [_polled(place, bus, meters, self) for place, bus in enumerate(buses)]
         self.stopping = asyncio.Event()
         self._drain_s = drain_s
         self._is_up = is_up

@@ -167,3 +167,13 @@ def test_a_slow_meter_on_a_bus_with_time_is_read_every_cycle():
 
     assert all(all(cycle.values()) for cycle in read)
     assert agenda.slow == frozenset()
+
+
+def test_a_meter_that_takes_longer_than_a_cycle_is_read_all_the_same():
+    meters = build(2)
+    agenda = Agenda(cycle_ms=1_000, real_cycle_ms=1_000)
+
+    read = live(agenda, meters, 20, spare_ms=900, request_ms=500)
+
+    for meter in meters:
+        assert sum(cycle[meter.id] >= FAST for cycle in read) >= 9

@@ -12,7 +12,7 @@ from gateways.spool import SpoolBusy, SpoolFull
 from metering.batch import Batch, ClockState
 from metering.delivery.ranges import Ranges
 from metering.reading import Fault, Reading
-from metering.wire import decode_batch
+from metering.wire import RatioApplied, decode_batch
 from tests.fakes.box import (
     CYCLE_MS,
     FOREVER_S,
@@ -254,6 +254,48 @@ def test_a_meters_silence_is_said_when_it_begins_and_when_it_ends_and_stands_in_
 
         said = [one["event"] for one in logs if one["event"].startswith("meter.")]
         assert said == ["meter.faulty", "meter.well"]
+
+    asyncio.run(scenario())
+
+
+def test_the_state_says_how_a_meter_is_connected_and_what_its_bus_needs() -> None:
+    """Ratio and sign are applied once, at the edge, and whoever looks can see it."""
+
+    async def scenario() -> None:
+        clock, bus = BoxClock(), FakeBus()
+        bus.on_read = lambda: clock.pass_ms(30)
+        ratio = {"ct": 80, "pt": 1, "applied_by": "gateway"}
+        entry = {"ratio": ratio, "direction": "export"}
+        async with Box(buses=[bus], meters=2, clock=clock, entry=entry) as box:
+            await box.pass_s(2.5)
+            box.publisher.state_changed()
+            await eventually(lambda: box.link.states()[-1].buses[0].needs_s)
+
+            state = box.link.states()[-1]
+            assert state.meters["b0-m1"].ratio == RatioApplied(ct=80, pt=1, applied_by="gateway")
+            assert state.meters["b0-m1"].direction == "export"
+            (health,) = state.buses
+            assert (health.url, health.cycle_s, health.has_s) == ("tcp://h0", 1.0, 1.0)
+            assert (health.needs_s, health.missed, health.crowded) == (0.06, 0, False)
+
+    asyncio.run(scenario())
+
+
+def test_what_was_learnt_is_kept_and_a_disk_that_refuses_it_stops_nothing() -> None:
+    async def scenario() -> None:
+        bus = FakeBus()
+        bus.words = {(1, 90): 7001, (2, 90): 7002}
+        model = {**MODEL, "identity": {"serial": {"address": 90, "format": "uint16"}}}
+        async with Box(buses=[bus], meters=2, model=model) as box:
+            box.memory.refuses = True
+            await box.pass_s(2.5)
+            await eventually(lambda: box.publisher.keeper.polled == 4)
+            assert box.memory.kept.identities == {}
+
+            box.memory.refuses = False
+            await eventually(lambda: len(box.memory.kept.identities) == 2)
+            assert box.memory.kept.identities["b0-m1"] == {"serial": "7001"}
+            assert box.link.states()[-1].meters["b0-m1"].identity == {"serial": "7001"}
 
     asyncio.run(scenario())
 

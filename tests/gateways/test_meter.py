@@ -72,6 +72,22 @@ def test_a_cycle_has_a_default():
         (bus(entry(model="m2")), "cut: meters[0].model: unknown model 'm2', known: m1"),
         (bus(entry(ratio={"ct": 0})), "cut: meters[0].ratio: ct and pt must be above 0"),
         (bus(entry(options={"a": "b"})), "m1: options.a: unknown option 'a', known: "),
+        (
+            bus(entry(every_s={"voltage_l1_v": -1})),
+            "cut: meters[0].every_s.voltage_l1_v: 0 (every cycle) or seconds are needed, -1 came",
+        ),
+        (
+            bus(entry(every_s={"voltage_l9_v": 5})),
+            "cut: meters[0].every_s: m1 has no 'voltage_l9_v', did you mean 'voltage_l1_v'?",
+        ),
+        (
+            bus(entry(priority={"demand_kw": "low"})),
+            "cut: meters[0].priority: m1 has no 'demand_kw', known: active_power_kw, voltage_l1_v",
+        ),
+        (
+            bus(entry(priority={"voltage_l1_v": "urgent"})),
+            "cut: meters[0].priority: invalid enum value 'urgent'",
+        ),
     ],
 )
 def test_a_mistake_says_where_it_is(wrong, message):
