@@ -1,7 +1,9 @@
 """`nenghao simulate`: simulated meters on real Modbus, on a network or on a line."""
 
 import asyncio
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +46,19 @@ def simulate(
             temporary.write_bytes(msgspec.json.encode(dict(urls)))
             temporary.replace(ready)
 
-    asyncio.run(serve(simulation, document.ports, tell))
+    asyncio.run(_serve(simulation, document.ports, tell))
+
+
+async def _serve(
+    simulation: Simulation,
+    ports: Mapping[str, int | str],
+    tell: Callable[[Mapping[str, str]], None],
+) -> None:
+    """Until SIGTERM, which ends it in order: the served log is whole then."""
+    serving = asyncio.ensure_future(serve(simulation, ports, tell))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    with suppress(asyncio.CancelledError):
+        await serving
 
 
 def make_simulation(

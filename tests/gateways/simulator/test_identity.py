@@ -169,7 +169,7 @@ def test_a_spike_is_a_factor_on_what_it_names():
 def test_every_plan_of_a_part_of_the_registers_is_answered(model, step):
     content = MODELS[model]
     identity = {"serial": {"address": 0xFC00, "format": "uint32", "table": "holding"}}
-    meter, real = simulated(identity, **content)
+    meter, real = simulated(**(content | {"identity": identity}))
 
     for start in range(step):
         due = real.model.registers[start::step]
