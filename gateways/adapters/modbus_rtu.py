@@ -24,7 +24,7 @@ from pymodbus.exceptions import ModbusException  # noqa: TID251 - this is its ad
 
 from gateways.adapters.modbus_link import Link
 from gateways.adapters.rtu_ear import RtuEar
-from gateways.bus_url import BusUrl, Serial
+from gateways.bus_url import BusUrl, Serial, Transport
 from gateways.line import answer_ms, question_ms, silence_ms
 from gateways.model import Table
 from gateways.owed import LONGEST_WAIT_MS
@@ -42,9 +42,9 @@ class RtuBus:
 
     def __init__(self, url: BusUrl, clock: Clock) -> None:
         self._url = url
-        self._local = bool(url.serial and url.serial.device)
+        self._local = url.transport is Transport.SERIAL
         # Of a serial server's line the URL need not tell the format; the commonest is assumed.
-        self._line = url.serial or Serial(device="")
+        self._line = url.serial or Serial()
         self._silence_s = silence_ms(self._line) / 1000
         place = self._line.device if self._local else f"{url.host}:{url.port}"
         self._link = Link(place, self._client, url.timeout_ms / 1000, clock)

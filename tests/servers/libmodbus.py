@@ -33,7 +33,9 @@ def _serve(device: str, baudrate: int, parity: str, stopbits: int, unit: int) ->
     library.modbus_new_rtu.restype = ctypes.c_void_p
     library.modbus_mapping_new.restype = ctypes.POINTER(_Mapping)
     context = ctypes.c_void_p(
-        library.modbus_new_rtu(device.encode(), baudrate, ctypes.c_char(parity.encode()), 8, stopbits)
+        library.modbus_new_rtu(
+            device.encode(), baudrate, ctypes.c_char(parity.encode()), 8, stopbits
+        )
     )
     library.modbus_set_slave(context, unit)
     mapping = library.modbus_mapping_new(0, 0, REGISTERS, REGISTERS)

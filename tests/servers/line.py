@@ -37,9 +37,7 @@ class Line:
 def line(baudrate: int, *, parity: str = "N", stopbits: int = 1, slaves: int = 1) -> Iterator[Line]:
     bits = 9 + (parity != "N") + stopbits
     arguments = [sys.executable, __file__, str(baudrate), str(bits), str(slaves + 1)]
-    process = subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield Line(process, process.stdout.readline().split())
     finally:
@@ -48,8 +46,32 @@ def line(baudrate: int, *, parity: str = "N", stopbits: int = 1, slaves: int = 1
         process.stdout.close()
 
 
-def _relay(baudrate: int, bits: int, ends: int) -> None:
-    character_s = bits / baudrate
+class _Wire:
+    """Bytes under way, each until its last bit is through."""
+
+    def __init__(self, character_s: float) -> None:
+        self._character_s = character_s
+        self._due: list[tuple[float, int, int, bytes]] = []
+        self._number = itertools.count()
+        self._free_s = 0.0
+
+    @property
+    def wait_s(self) -> float | None:
+        return max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+
+    def take(self, sender: int, came: bytes) -> None:
+        self._free_s = max(self._free_s, time.monotonic())
+        for byte in came:
+            self._free_s += self._character_s
+            heapq.heappush(self._due, (self._free_s, next(self._number), sender, bytes([byte])))
+
+    def through(self) -> Iterator[tuple[int, bytes]]:
+        while self._due and self._due[0][0] <= time.monotonic():
+            _, _, sender, byte = heapq.heappop(self._due)
+            yield sender, byte
+
+
+def _open(ends: int) -> list[int]:
     ports = []
     for _ in range(ends):
         port, device = os.openpty()
@@ -57,21 +79,19 @@ def _relay(baudrate: int, bits: int, ends: int) -> None:
         ports.append(port)
         print(os.ttyname(device), end=" ")  # the device stays open: ends come and go
     print(flush=True)
-    due: list[tuple[float, int, int, bytes]] = []
-    number = itertools.count()
-    free_s = 0.0
+    return ports
+
+
+def _relay(baudrate: int, bits: int, ends: int) -> None:
+    ports = _open(ends)
+    wire = _Wire(bits / baudrate)
     while True:
-        wait_s = max(0.0, due[0][0] - time.monotonic()) if due else None
-        ready, _, _ = select.select([0, *ports], [], [], wait_s)
+        ready, _, _ = select.select([0, *ports], [], [], wire.wait_s)
         if 0 in ready:
             return
         for port in ready:
-            free_s = max(free_s, time.monotonic())
-            for byte in os.read(port, 4096):
-                free_s += character_s
-                heapq.heappush(due, (free_s, next(number), port, bytes([byte])))
-        while due and due[0][0] <= time.monotonic():
-            _, _, sender, byte = heapq.heappop(due)
+            wire.take(port, os.read(port, 4096))
+        for sender, byte in wire.through():
             for port in ports:
                 if port != sender:
                     os.write(port, byte)

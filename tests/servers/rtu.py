@@ -11,6 +11,7 @@ import struct
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec import Struct
 
@@ -58,7 +59,7 @@ class RtuQuestion(Struct, frozen=True):
         return self.frame(bytes([function, code]))
 
 
-Write = Callable[[bytes], None]
+Write = Callable[[bytes], object]
 Behave = Callable[[RtuQuestion, Write], Awaitable[None]]
 
 
@@ -101,7 +102,7 @@ class RtuSlaves:
 
     async def _serve(self, queue: asyncio.Queue[RtuQuestion]) -> None:
         while True:
-            await self.behave(await queue.get(), lambda frame: self.write(frame))
+            await self.behave(await queue.get(), self.write)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -119,7 +120,7 @@ async def rtu_on_a_port() -> AsyncIterator[RtuSlaves]:
     tty.setraw(device)
     os.set_blocking(port, False)
     slaves.url = f"serial://{os.ttyname(device)}"
-    slaves.write = lambda frame: None if os.write(port, frame) else None
+    slaves.write = partial(os.write, port)
     loop = asyncio.get_running_loop()
     loop.add_reader(port, lambda: slaves.hear(os.read(port, 1024)))
     try:
@@ -134,7 +135,7 @@ async def rtu_on_a_port() -> AsyncIterator[RtuSlaves]:
 class SerialServer:
     """A transparent serial server: what comes by TCP goes to the line, and back.
 
-    What the line says while nobody is connected is lost, unless `keeps`.
+    What the line says while nobody is connected is lost.
 
     Attributes:
         slaves: the line behind it.
