@@ -102,7 +102,8 @@ class RtuSlaves:
 
     async def _serve(self, queue: asyncio.Queue[RtuQuestion]) -> None:
         while True:
-            await self.behave(await queue.get(), self.write)
+            question = await queue.get()
+            await self.behave(question, self.write)
 
     async def stop(self) -> None:
         for task in self._tasks:
