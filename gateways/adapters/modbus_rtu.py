@@ -118,15 +118,15 @@ class RtuBus:
         if marker is not None:
             # A refusal that is surely the marker's proves as much as its answer would.
             with suppress(MeterRefused):
-                await self._exchange(marker)
+                await self._exchange(marker, marks=True)
         return await self._exchange(question)
 
-    async def _exchange(self, question: Question) -> Sequence[int]:
+    async def _exchange(self, question: Question, *, marks: bool = False) -> Sequence[int]:
         await self._silence(question)
         client = self._link.client
         if client is None:
             raise BusDisconnected(f"{self._link.place} is not connected")
-        exchange = self._ear.ask(question)
+        exchange = self._ear.ask(question, marks=marks)
         self._asked_s = asyncio.get_running_loop().time()
         until_s = self._asked_s + self._timeout_s(question.count)
         read = (

@@ -26,6 +26,7 @@ class Exchange:
 
     Attributes:
         alike: all older answers that could be mistaken for this one are of the same registers.
+        marks: it is only asked to learn that nothing older than it, or than one like it, can come.
         answer: the sound one, and nobody else's.
         doubt: one that may be an older question's.
         stranger: the last sound frame of anybody else.
@@ -34,10 +35,13 @@ class Exchange:
         waited: it was kept open for as long as its unit was ever seen to need.
     """
 
-    def __init__(self, question: Question, asked_ms: int, *, alike: bool) -> None:
+    def __init__(
+        self, question: Question, asked_ms: int, *, alike: bool, marks: bool = False
+    ) -> None:
         self.question = question
         self.asked_ms = asked_ms
         self.alike = alike
+        self.marks = marks
         self.answer: Frame | None = None
         self.doubt: Frame | None = None
         self.stranger: Frame | None = None
@@ -95,12 +99,12 @@ class RtuEar:
     def account(self, unit: int) -> Account:
         return self._accounts.get(unit, Account()).at(self._clock.monotonic_ms())
 
-    def ask(self, question: Question) -> Exchange:
+    def ask(self, question: Question, *, marks: bool = False) -> Exchange:
         """From now on, `question` is in flight; what came before is no answer to it."""
         account = self._accounts[question.unit] = self.account(question.unit)
         self._heard = self._sent = b""
         now_ms = self._clock.monotonic_ms()
-        self._exchange = Exchange(question, now_ms, alike=account.alike(question))
+        self._exchange = Exchange(question, now_ms, alike=account.alike(question), marks=marks)
         return self._exchange
 
     def rest(self) -> None:
@@ -164,6 +168,13 @@ class RtuEar:
 
     def _judged(self, exchange: Exchange, frame: Frame, verdict: Verdict) -> bytes:
         unsure = exchange.doubt is not None and not exchange.alike
+        if verdict is Verdict.DOUBTFUL and exchange.marks and not frame.code:
+            # An earlier marker's answer proves as much; then this one's is still owed.
+            question = exchange.question
+            account = self._accounts[question.unit]
+            self._accounts[question.unit] = account.owing(question, exchange.asked_ms)
+            exchange.answer = frame
+            return frame.raw
         if verdict is Verdict.DOUBTFUL or (verdict is Verdict.OURS and unsure):
             exchange.doubt = frame
         elif verdict is Verdict.OURS:

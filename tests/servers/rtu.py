@@ -74,6 +74,7 @@ class RtuSlaves:
         asked: every question, in order.
         behave: what is done with each question; one at a time for each unit.
         url: where the line is, without a query.
+        unplug: takes the port away, as pulling its plug does.
     """
 
     def __init__(self) -> None:
@@ -81,6 +82,7 @@ class RtuSlaves:
         self.behave: Behave = answer
         self.url = ""
         self.write: Write = lambda _frame: None
+        self.unplug: Callable[[], None] = lambda: None
         self._came = b""
         self._queues: dict[int, asyncio.Queue[RtuQuestion]] = {}
         self._tasks: list[asyncio.Task] = []
@@ -124,13 +126,18 @@ async def rtu_on_a_port() -> AsyncIterator[RtuSlaves]:
     slaves.write = partial(os.write, port)
     loop = asyncio.get_running_loop()
     loop.add_reader(port, lambda: slaves.hear(os.read(port, 1024)))
+
+    def unplug() -> None:
+        if loop.remove_reader(port):
+            os.close(port)
+            os.close(device)
+
+    slaves.unplug = unplug
     try:
         yield slaves
     finally:
-        loop.remove_reader(port)
         await slaves.stop()
-        os.close(port)
-        os.close(device)
+        unplug()
 
 
 class SerialServer:
