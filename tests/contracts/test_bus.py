@@ -44,6 +44,7 @@ async def modbus_tcp():
             await bus.close()
 
 
+@asynccontextmanager
 async def rtu(line):
     async def behave(question, write):
         if question.unit == REFUSING:
@@ -62,13 +63,13 @@ async def rtu(line):
 
 @asynccontextmanager
 async def modbus_rtu():
-    async for bus in rtu(rtu_on_a_port):
+    async with rtu(rtu_on_a_port) as bus:
         yield bus
 
 
 @asynccontextmanager
 async def modbus_rtu_over_tcp():
-    async for bus in rtu(rtu_over_tcp):
+    async with rtu(rtu_over_tcp) as bus:
         yield bus
 
 
