@@ -84,6 +84,7 @@ class RtuSlaves:
         self.write: Write = lambda _frame: None
         self.unplug: Callable[[], None] = lambda: None
         self._came = b""
+        self._news = asyncio.Event()
         self._queues: dict[int, asyncio.Queue[RtuQuestion]] = {}
         self._tasks: list[asyncio.Task] = []
 
@@ -94,7 +95,13 @@ class RtuSlaves:
             assert raw[6:] == crc(raw[:6]), f"a request with a wrong checksum: {raw.hex()}"
             question = RtuQuestion(*struct.unpack(">BBHH", raw[:6]), raw)
             self.asked.append(question)
+            self._news.set()
             self._queue(question.unit).put_nowait(question)
+
+    async def until_asked(self, times: int) -> None:
+        while len(self.asked) < times:
+            self._news.clear()
+            await self._news.wait()
 
     def _queue(self, unit: int) -> asyncio.Queue[RtuQuestion]:
         if unit not in self._queues:

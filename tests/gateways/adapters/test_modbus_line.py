@@ -5,7 +5,6 @@ import subprocess
 import sys
 import termios
 import time
-from contextlib import suppress
 
 import pytest
 
@@ -305,7 +304,7 @@ def test_a_connection_that_falls_while_asking_is_opened_anew_and_owes_its_answer
         server.slaves.behave = fall
 
         async def open_gate():
-            while server.connections < 2:
+            while server.connections < 2:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.02)
             gate.set()
