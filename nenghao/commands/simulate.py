@@ -13,7 +13,13 @@ import typer
 
 from documents.tree import read_mapping
 from gateways.simulator.district import Simulation, build_simulation
-from gateways.simulator.document import SimulationDocument, make_clock, make_stamps, read_document
+from gateways.simulator.document import (
+    Place,
+    SimulationDocument,
+    make_clock,
+    make_stamps,
+    read_document,
+)
 from gateways.simulator.load import ReplayedLoad
 from gateways.simulator.replay import read_replay
 from gateways.simulator.serve import serve
@@ -51,7 +57,7 @@ def simulate(
 
 async def _serve(
     simulation: Simulation,
-    ports: Mapping[str, int | str],
+    ports: Mapping[str, Place],
     tell: Callable[[Mapping[str, str]], None],
 ) -> None:
     """Until SIGTERM, which ends it in order: the served log is whole then."""
