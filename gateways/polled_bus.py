@@ -18,6 +18,8 @@ from metering.wire import BusHealth
 
 log = structlog.get_logger()
 
+PROMPT_S = 10.0  # with a longer cycle than this the first one begins at once
+
 
 class Taken(Struct, frozen=True):
     """A reading and the clocks it was stamped by."""
@@ -119,6 +121,9 @@ class PolledBus:
             tell(Taken(reading, stamps.take(reading.at_ms)))
 
         start_ms = next_start(time.now_ms(), self.cycle_ms, self.offset_ms)
+        if self._real_cycle_s > PROMPT_S:
+            # Whoever plugs a box in waits for a value, not for the full minute.
+            start_ms -= self.cycle_ms
         try:
             while (begun_ms := await self._start(time, start_ms, look_s)) is not None:
                 before = time.stamp()

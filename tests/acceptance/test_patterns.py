@@ -34,6 +34,64 @@ def test_01_when_one_meter_dies_the_others_stay_on_schedule():
     assert {reading.fault for reading in polled.of("m4")} == {Fault.TIMEOUT}
 
 
+TRANSPORTS = {
+    "tcp": ("tcp://127.0.0.1:15020?timeout_ms=60", 0),
+    "rtu+tcp": ("rtu+tcp://127.0.0.1:15021?timeout_ms=60", 0),
+    "serial": ("serial:///dev/ttyS9?baudrate=115200&timeout_ms=60", "pty"),
+}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_02_an_answer_that_comes_late_is_never_filed_under_another_register_or_meter(
+    transport, tmp_path
+):
+    """Late, repeated, foreign, short and noisy answers of five meters, three of them of one model.
+
+    What was read must be what the simulator says that this meter showed in this register, but for
+    what a gauge moves in the seconds around (an answer that is late is not in the simulator's log).
+    """
+    url, port = TRANSPORTS[transport]
+    meters = [
+        *entries(3, "abb_b23_b24"),  # seven blocks each: neighbours to be mixed up with
+        {"id": "m4", "unit": 4, "model": "eastron_sdm630_v2"},
+        {"id": "m5", "unit": 5, "model": "acrel_adl3000"},
+    ]
+    faults = [
+        {"meter": "m1", "kind": "late", "share": 0.3},
+        {"meter": "m2", "kind": "late", "seconds": 0.4, "share": 0.3},
+        {"meter": "m3", "kind": "twice", "seconds": 0.01, "share": 0.5},
+        {"meter": "m4", "kind": "wrong_unit", "share": 0.2},
+        {"meter": "m5", "kind": "short", "share": 0.2},
+    ]
+    if transport != "tcp":
+        faults += [{"meter": f"m{n}", "kind": "noise", "share": 0.2} for n in (1, 4)]
+        faults += [{"meter": f"m{n}", "kind": "bad_crc", "share": 0.1} for n in (2, 3)]
+    log = tmp_path / "served.jsonl"
+    quick = [{**meter, "every_s": {"energy_import_kwh": 0}} for meter in meters]
+
+    polled = poll(quick, seconds=7, url=url, ports={url: port}, faults=faults, log=log)
+
+    shown = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        answer = json.loads(line)
+        for quantity, value in answer["values"].items():
+            shown.setdefault((answer["meter"], quantity), set()).add(value)
+    read = [
+        (reading.meter, quantity, value)
+        for reading in polled.readings
+        if reading.fault != Fault.LATE
+        for quantity, value in reading.values.items()
+    ]
+    wrong = [
+        (meter, quantity, value)
+        for meter, quantity, value in read
+        if not any(abs(value - truth) <= 5e-4 * abs(truth) for truth in shown[meter, quantity])
+    ]
+    assert wrong == []
+    assert len(read) > 300
+    assert len({reading.fault for reading in polled.readings} - {None}) >= 2  # it was put to it
+
+
 def _fewest(spans, limits, fill):
     """The least number of reads for these spans: every cut is tried, the best kept."""
     best = [0] + [10**9] * len(spans)

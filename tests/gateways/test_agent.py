@@ -233,6 +233,22 @@ def test_a_clock_that_is_set_back_leaves_no_bus_asleep() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("cycle_ms", "asked"), [(60_000, 1), (10_000, 0)])
+def test_with_a_long_cycle_the_first_one_begins_at_once(cycle_ms: int, asked: int) -> None:
+    async def scenario() -> None:
+        clock, bus = BoxClock(now_ms=SEALED_MS - SEALED_MS % 60_000 + 7_000), FakeBus()
+        async with Box(buses=[bus], meters=1, clock=clock, cycle_ms=cycle_ms) as box:
+            await a_while()
+            assert len(bus.asked) == asked
+
+            await box.pass_s(52.5)  # to just before the full minute
+            before = len(bus.asked)
+            await box.pass_s(1)
+            assert len(bus.asked) == before + 1
+
+    asyncio.run(scenario())
+
+
 # ---- meters
 
 
