@@ -30,8 +30,13 @@ _LEFT_OUT = frozenset(
 )
 
 
-def write_config(folder: Path, *, gateways: int, model: str = TWO_REQUESTS) -> Path:
-    """Write `fleet/` and `meters/` with `gateways` times 50 meters; returns the folder."""
+def write_config(
+    folder: Path, *, gateways: int, model: str = TWO_REQUESTS, meters: int = METERS
+) -> Path:
+    """Write `fleet/` and `meters/` with `gateways` times `meters` meters; returns the folder.
+
+    Fifty meters are on a bus at most.
+    """
     for part in ("fleet", "meters"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     _dump(folder / "meters" / f"{TWO_REQUESTS}.yaml", _twenty())
@@ -39,7 +44,7 @@ def write_config(folder: Path, *, gateways: int, model: str = TWO_REQUESTS) -> P
     (folder / "meters" / source.name).write_bytes(source.read_bytes())
     fleet = {
         "district": {"id": "120101", "store": "bench-1"},
-        "institutions": [_institution(number, model) for number in range(1, gateways + 1)],
+        "institutions": [_institution(n, model, meters) for n in range(1, gateways + 1)],
     }
     _dump(folder / "fleet" / "bench.yaml", fleet)
     return folder
@@ -70,29 +75,36 @@ def _twenty() -> dict[str, Any]:
     return {**model, "registers": registers, "every_s": {"gauge": 0, "counter": 0}}
 
 
-def _institution(number: int, model: str) -> dict[str, Any]:
+def _institution(number: int, model: str, count: int) -> dict[str, Any]:
     name = f"e{number:03}"
     meters = [
         {
             "id": meter_id(number, meter),
             "code": f"{meter:03}",
             "model": model,
-            "unit": meter,
+            "unit": (meter - 1) % METERS + 1,
             "energy": "01000" if meter == 1 else "01A10",
             "circuit": f"支路 {meter}",
             "parent": None if meter == 1 else meter_id(number, 1),
             "rated": {"active_power_kw": 600 if meter == 1 else 12},
             "valid_from": "2025-01-01",
         }
-        for meter in range(1, METERS + 1)
+        for meter in range(1, count + 1)
     ]
-    bus = {"url": f"tcp://127.0.0.1:{15000 + number}", "cycle_s": 1, "meters": meters}
+    buses = [
+        {
+            "url": f"tcp://127.0.0.1:{15000 + 100 * place + number}",
+            "cycle_s": 1,
+            "meters": meters[first : first + METERS],
+        }
+        for place, first in enumerate(range(0, count, METERS))
+    ]
     building = {
         "id": f"{name}-b1",
         "code": f"120101E{number:03}",
         "area_m2": 20000,
         "built": 2000,
-        "gateways": [{"id": gateway_id(number), "code": "01", "buses": [bus]}],
+        "gateways": [{"id": gateway_id(number), "code": "01", "buses": buses}],
     }
     return {"id": name, "name": f"测试医院 {number}", "sector": "hospital", "buildings": [building]}
 

@@ -14,6 +14,11 @@ class Scale(Struct, frozen=True, kw_only=True):
         idle_s: the same for a gateway between two polls.
         profile_s: how long py-spy looks.
         backlog: batches in the spool before the drain.
+        wire_cycles: of a slow serial line.
+        dead_s: how long the others are watched beside dead meters, three times.
+        many: numbers of meters on a box, once a second.
+        many_s: how long each of them is watched.
+        week_s: real seconds in which a simulated week passes.
     """
 
     store_values: int
@@ -24,6 +29,11 @@ class Scale(Struct, frozen=True, kw_only=True):
     idle_s: float
     profile_s: float
     backlog: int
+    wire_cycles: int
+    dead_s: float
+    many: tuple[int, ...]
+    many_s: float
+    week_s: float
 
 
 FULL = Scale(
@@ -35,6 +45,11 @@ FULL = Scale(
     idle_s=10,
     profile_s=6,
     backlog=1440,
+    wire_cycles=12,
+    dead_s=60,
+    many=(10, 100, 500),
+    many_s=15,
+    week_s=120,
 )
 QUICK = Scale(
     store_values=200_000,
@@ -45,4 +60,9 @@ QUICK = Scale(
     idle_s=0,
     profile_s=0,
     backlog=40,
+    wire_cycles=3,
+    dead_s=20,
+    many=(10,),
+    many_s=4,
+    week_s=0,
 )

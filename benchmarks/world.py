@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fleet import TWO_REQUESTS, gateway_id, write_config
+from benchmarks.fleet import METERS, TWO_REQUESTS, gateway_id, write_config
 from benchmarks.observe import Observer
 from benchmarks.process import Watch
 from benchmarks.servers import Broker, Influx, running_broker, running_influx
@@ -19,16 +19,22 @@ GATEWAY = gateway_id(1)
 class World:
     """The parts, written but not started; the broker and the database run."""
 
-    def __init__(
-        self, folder: Path, broker: Broker, influx: Influx | None, *, model: str, compress: bool
+    def __init__(  # noqa: PLR0913 - what makes a world
+        self,
+        folder: Path,
+        broker: Broker,
+        influx: Influx | None,
+        *,
+        model: str,
+        compress: bool,
+        meters: int,
+        pace: Pace,
     ) -> None:
         self.folder = folder
         self.broker = broker
         self.influx = influx
-        write_config(folder / "source", gateways=1, model=model)
-        self.stage = Stage(
-            folder / "stage", folder / "source", pace=Pace(cycle_s=1), broker_url=broker.url
-        )
+        write_config(folder / "source", gateways=1, model=model, meters=meters)
+        self.stage = Stage(folder / "stage", folder / "source", pace=pace, broker_url=broker.url)
         self.stage.write(store=influx.settings if influx else None)
         self.change(self.stage.simulator_file, log=None)
         self.change(self.stage.gateway_files[GATEWAY], compress=compress)
@@ -68,6 +74,10 @@ class World:
             for log in logs
         )
 
+    def gateway_log(self) -> str:
+        log = self.stage.folder / "logs" / f"{GATEWAY}.log"
+        return log.read_text(encoding="utf-8", errors="replace")
+
     def watch(self) -> Watch:
         pids = {
             "gateway": self.gateway.pid,
@@ -91,7 +101,13 @@ class World:
 
 @contextmanager
 def staged(
-    folder: Path, *, store: str = "duckdb", model: str = TWO_REQUESTS, compress: bool = False
+    folder: Path,
+    *,
+    store: str = "duckdb",
+    model: str = TWO_REQUESTS,
+    compress: bool = False,
+    meters: int = METERS,
+    pace: Pace | None = None,
 ) -> Iterator[World]:
     """A world in `folder`; everything that was started ends with it."""
     with ExitStack() as stack:
@@ -99,6 +115,14 @@ def staged(
         influx = None
         if store == "influxdb":
             influx = stack.enter_context(running_influx(folder / "influx"))
-        world = World(folder, broker, influx, model=model, compress=compress)
+        world = World(
+            folder,
+            broker,
+            influx,
+            model=model,
+            compress=compress,
+            meters=meters,
+            pace=pace or Pace(cycle_s=1),
+        )
         stack.callback(world.district.stop)
         yield world

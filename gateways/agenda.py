@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from gateways.meter import Meter, Plan
+from gateways.meter import Meter
 from gateways.model import Priority
+from gateways.plan import Block
 
 USABLE_SHARE = 0.9  # of a cycle; the rest is for what nobody foresaw
 REQUEST_WEIGHT = 20  # registers that could be read while a request goes and is thought about
@@ -94,11 +95,9 @@ class Agenda:
         """These groups were read in the cycle of `start_ms`; they are due again a period later."""
         self._read.setdefault(meter.id, {}).update(dict.fromkeys(groups, start_ms))
 
-    def took(self, meter: Meter, plan: Plan, took_ms: float) -> None:
-        """All reads of `plan` were answered, in so much real time."""
-        if not plan.blocks:
-            return
-        pace = took_ms / _weight(plan)
+    def took(self, meter: Meter, blocks: Sequence[Block], took_ms: float) -> None:
+        """All of `blocks`, at least one, were answered, in so much real time."""
+        pace = took_ms / _weight(blocks)
         known = self._pace.get(meter.id)
         self._pace[meter.id] = pace if known is None else known + (pace - known) * (1 - _INERTIA)
 
@@ -169,7 +168,7 @@ class Agenda:
 
     def _cost_ms(self, meter: Meter, groups: frozenset[int]) -> float:
         pace = self._pace.get(meter.id, 0.0)
-        return pace * _weight(meter.plan(groups)) if pace and groups else 0.0
+        return pace * _weight(meter.plan(groups).blocks) if pace and groups else 0.0
 
     def _pauses(self, meters: Sequence[Meter]) -> list[tuple[str, int]]:
         paces = sorted(self._pace[meter.id] for meter in meters if meter.id in self._pace)
@@ -192,5 +191,5 @@ def _by_period(meter: Meter) -> list[list[int]]:
     return list(places.values())
 
 
-def _weight(plan: Plan) -> int:
-    return REQUEST_WEIGHT * len(plan.blocks) + plan.registers
+def _weight(blocks: Sequence[Block]) -> int:
+    return REQUEST_WEIGHT * len(blocks) + sum(block.count for block in blocks)

@@ -181,8 +181,8 @@ class BusCycle:
         self._note(meter, visit, took_ms, heard)
         if visit.is_whole:
             self._agenda.done(meter, task.groups, start_ms)
-        if visit.is_whole and not introduce:
-            self._agenda.took(meter, plan, took_ms)
+            asked = (*meter.identity_blocks, *plan.blocks) if introduce else plan.blocks
+            self._agenda.took(meter, asked, took_ms)
 
     def _note(self, meter: Meter, visit: Visit, took_ms: float, heard: dict[str, Heard]) -> None:
         fault = visit.reading.fault

@@ -89,11 +89,6 @@ class Plan:
     blocks: tuple[Block, ...]
     decoder: Decoder
 
-    @property
-    def registers(self) -> int:
-        """How many are read."""
-        return sum(block.count for block in self.blocks)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
@@ -130,6 +125,13 @@ class Meter:
             decoder = Decoder(wanted, blocks, self.wiring)
             self._plans[groups] = Plan(wanted=wanted, blocks=blocks, decoder=decoder)
         return self._plans[groups]
+
+    @property
+    def identity_blocks(self) -> tuple[Block, ...]:
+        """The reads of what it says about itself, in the order of its model's fields."""
+        return tuple(
+            Block(field.table, field.address, field.registers) for field in self.model.identity
+        )
 
     @property
     def everything(self) -> frozenset[int]:

@@ -12,7 +12,6 @@ from gateways.explore import LEARNT_FROM, Explored, explore_block
 from gateways.identity import decode_identity
 from gateways.meter import Meter, Plan
 from gateways.model import IdentityName
-from gateways.plan import Block
 from gateways.poll import LOST, Asked, Bus, ask_blocks
 from metering.clock import Clock
 from metering.reading import Fault, Reading
@@ -40,7 +39,7 @@ async def visit_meter(
     """Ask `meter` for the blocks of `plan`, and before that who it is, if so told."""
     said = None
     if introduce and meter.model.identity:
-        asked = await ask_blocks(bus, meter.unit, _identity_blocks(meter), clock)
+        asked = await ask_blocks(bus, meter.unit, meter.identity_blocks, clock)
         if asked.is_lost:
             reading = Reading(meter=meter.id, at_ms=asked.at_ms, fault=asked.fault)
             return Visit(reading=reading, is_whole=False)
@@ -55,12 +54,6 @@ async def visit_meter(
     )
 
 
-def _identity_blocks(meter: Meter) -> tuple[Block, ...]:
-    return tuple(
-        Block(field.table, field.address, field.registers) for field in meter.model.identity
-    )
-
-
 def _said(meter: Meter, answers: Sequence[Answer]) -> dict[IdentityName, str]:
     words = dict(answers)
     fields = meter.model.identity
@@ -68,7 +61,7 @@ def _said(meter: Meter, answers: Sequence[Answer]) -> dict[IdentityName, str]:
         fields,
         {
             field.name: words[block]
-            for field, block in zip(fields, _identity_blocks(meter), strict=True)
+            for field, block in zip(fields, meter.identity_blocks, strict=True)
             if block in words
         },
     )

@@ -50,7 +50,7 @@ def live(agenda, meters, cycles, *, cycle_ms=1_000, spare_ms=1e9, request_ms=0.0
                 took_ms = request_ms * len(plan.blocks)
                 left_ms -= took_ms
                 agenda.done(meter, task.groups, start_ms)
-                agenda.took(meter, plan, took_ms)
+                agenda.took(meter, plan.blocks, took_ms)
             in_cycle[meter.id] = quantities(meter, task)
         agenda.close(meters, spare_ms - left_ms)
         read.append(in_cycle)
@@ -152,7 +152,7 @@ def test_a_slow_meter_on_a_crowded_bus_pauses_and_takes_a_tenth_at_most():
             asked += meter.id == "m1"
             took_ms += request_ms
             agenda.done(meter, task.groups, start_ms)
-            agenda.took(meter, meter.plan(task.groups), request_ms)
+            agenda.took(meter, meter.plan(task.groups).blocks, request_ms)
         agenda.close(meters, took_ms)
 
     assert "m1" in agenda.slow
