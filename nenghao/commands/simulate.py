@@ -1,7 +1,9 @@
 """`nenghao simulate`: simulated meters on real Modbus, on a network or on a line."""
 
 import asyncio
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +13,13 @@ import typer
 
 from documents.tree import read_mapping
 from gateways.simulator.district import Simulation, build_simulation
-from gateways.simulator.document import SimulationDocument, make_clock, make_stamps, read_document
+from gateways.simulator.document import (
+    Place,
+    SimulationDocument,
+    make_clock,
+    make_stamps,
+    read_document,
+)
 from gateways.simulator.load import ReplayedLoad
 from gateways.simulator.replay import read_replay
 from gateways.simulator.serve import serve
@@ -32,7 +40,7 @@ def simulate(
         Path | None, typer.Option("--ready", help="write the served URLs here as JSON")
     ] = None,
 ) -> None:
-    """Serve the meters of FILE until interrupted."""
+    """Serve the meters of FILE until SIGINT or SIGTERM."""
     document = read_document(read_mapping(file))
     simulation = make_simulation(document, file.parent, replay)
 
@@ -44,7 +52,17 @@ def simulate(
             temporary.write_bytes(msgspec.json.encode(dict(urls)))
             temporary.replace(ready)
 
-    asyncio.run(serve(simulation, document.ports, tell))
+    asyncio.run(_serve_until_told(simulation, document.ports, tell))
+
+
+async def _serve_until_told(
+    simulation: Simulation, ports: Mapping[str, Place], tell: Callable[[Mapping[str, str]], None]
+) -> None:
+    """SIGTERM ends it as Ctrl-C does: with the last lines of the log on disk."""
+    serving = asyncio.ensure_future(serve(simulation, ports, tell))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    with suppress(asyncio.CancelledError):
+        await serving
 
 
 def make_simulation(
