@@ -40,7 +40,7 @@ def simulate(
         Path | None, typer.Option("--ready", help="write the served URLs here as JSON")
     ] = None,
 ) -> None:
-    """Serve the meters of FILE until interrupted."""
+    """Serve the meters of FILE until SIGINT or SIGTERM."""
     document = read_document(read_mapping(file))
     simulation = make_simulation(document, file.parent, replay)
 
@@ -52,15 +52,13 @@ def simulate(
             temporary.write_bytes(msgspec.json.encode(dict(urls)))
             temporary.replace(ready)
 
-    asyncio.run(_serve(simulation, document.ports, tell))
+    asyncio.run(_serve_until_told(simulation, document.ports, tell))
 
 
-async def _serve(
-    simulation: Simulation,
-    ports: Mapping[str, Place],
-    tell: Callable[[Mapping[str, str]], None],
+async def _serve_until_told(
+    simulation: Simulation, ports: Mapping[str, Place], tell: Callable[[Mapping[str, str]], None]
 ) -> None:
-    """Until SIGTERM, which ends it in order: the served log is whole then."""
+    """SIGTERM ends it as Ctrl-C does: with the last lines of the log on disk."""
     serving = asyncio.ensure_future(serve(simulation, ports, tell))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     with suppress(asyncio.CancelledError):

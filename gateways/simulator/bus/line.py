@@ -5,7 +5,8 @@ Seconds are real ones, at any speed of the clock: what is late for a poller is.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 from gateways.simulator.bus.bend import bend
 from gateways.simulator.bus.frame import Framing, Request
@@ -47,6 +48,8 @@ class Line:
 
     def hear(self, wire: Wire, request: Request) -> None:
         """A request came; a unit that nobody has is silent."""
+        if self._closed:
+            return
         held = tuple(wire.held)
         wire.held.clear()
         for frame in held:
@@ -59,7 +62,7 @@ class Line:
         if FaultKind.SILENCE in strike.faults or meter.is_silent(at_ms):
             return
         if delay := strike.faults.get(FaultKind.DELAY):
-            self._later(delay.seconds or 0, self._answer, wire, request, meter, strike)
+            self._later(delay.seconds or 0, partial(self._answer, wire, request, meter, strike))
         else:
             self._answer(wire, request, meter, strike)
 
@@ -84,15 +87,15 @@ class Line:
             return
         after_s = late.seconds or 0 if late else 0
         if late:
-            self._later(after_s, wire.send, frame)
+            self._later(after_s, partial(wire.send, frame))
         else:
             wire.send(frame)
         if twice:
-            self._later(after_s + (twice.seconds or 0), wire.send, frame)
+            self._later(after_s + (twice.seconds or 0), partial(wire.send, frame))
 
-    def _later(self, seconds: float, call: Callable[..., None], *given: Any) -> None:
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
         def unless_closed() -> None:
             if not self._closed:
-                call(*given)
+                call()
 
         asyncio.get_running_loop().call_later(seconds, unless_closed)

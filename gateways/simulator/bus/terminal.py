@@ -29,6 +29,7 @@ class Terminal:
         self.url = url
         self._descriptor = descriptor
         self._close = close
+        self._is_open = True
         self._take: Callable[[bytes], None] | None = None
         os.set_blocking(descriptor, False)
 
@@ -38,11 +39,13 @@ class Terminal:
 
     def send(self, octets: bytes) -> None:
         """See `Wire.send`: what finds no room was not read for seconds, and is lost."""
-        with suppress(BlockingIOError):
-            os.write(self._descriptor, octets)
+        if self._is_open:  # of a paced answer the rest comes later
+            with suppress(BlockingIOError):
+                os.write(self._descriptor, octets)
 
     async def close(self) -> None:
         self._rest()
+        self._is_open = False
         self._close()
 
     def _readable(self) -> None:

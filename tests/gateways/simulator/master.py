@@ -107,5 +107,6 @@ def on_descriptor(url, descriptor):
         os.close(descriptor)
 
     master = Master(url, lambda octets: os.write(descriptor, octets), close)
+    master.descriptor = descriptor
     loop.add_reader(descriptor, lambda: master.take(os.read(descriptor, 4096)))
     return master

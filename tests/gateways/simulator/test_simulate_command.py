@@ -46,7 +46,7 @@ def simulating(file, ready):
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            assert process.wait(10) == 0
 
 
 def test_a_serial_bus_is_served_on_a_pseudo_terminal_that_the_ready_file_names(tmp_path):

@@ -150,6 +150,25 @@ def test_a_paced_line_hears_only_who_speaks_at_its_speed():
     assert run("serial:///dev/ttyS1?baudrate=19200", scenario, "paced_pty") == (0, 1)
 
 
+def test_a_line_may_end_in_the_middle_of_an_answer():
+    url = "serial:///dev/ttyS1?baudrate=9600"
+    failed = []
+
+    async def inside():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+        async with serving(simulation(url), {url: "paced_pty"}) as urls:
+            master = await connect(urls[url])
+            at_speed(master.descriptor, termios.B9600)
+            master.ask(1, 0, 80)
+            begun = await master.hear()
+            master.close()
+        await asyncio.sleep(0.2)  # in which the rest of the answer would have come
+        return begun
+
+    assert 1 <= len(asyncio.run(inside())) < 165
+    assert failed == []
+
+
 def test_a_device_is_served_with_the_settings_of_its_url():
     ours, theirs = os.openpty()
     url = f"serial://{os.ttyname(theirs)}?baudrate=4800"
