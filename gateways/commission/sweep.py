@@ -1,0 +1,173 @@
+"""Sweep: a line's settings and unit ids -> who answers there. Any sound answer counts."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from msgspec import Struct
+
+from gateways.bus_url import Transport, parse_bus_url
+from gateways.model import Table
+from gateways.plan import Block
+from gateways.poll import (
+    AnswerCorrupt,
+    AnswerForeign,
+    AnswerShort,
+    AnswerSuspect,
+    Bus,
+    BusDisconnected,
+    MeterRefused,
+    MeterSilent,
+)
+from metering.errors import TransientError
+
+OpenBus = Callable[[str], Bus]
+Step = Callable[[int], None]
+
+# By how often they are met in plant rooms. A bus has one speed: the first that is answered ends it.
+BAUDRATES = (9600, 19200, 4800, 2400, 38400, 115200)
+PARITIES = ("N", "E")
+HIGHEST_UNIT = 247  # Modbus over Serial Line V1.02, 2.2
+PING = Block(Table.HOLDING, 0, 1)
+
+_TURNAROUND_MS = 120  # what meters take at most to begin an answer, but for the slowest
+_PING_CHARACTERS = 8 + 7 + 2 * 3.5  # request, answer, and the silences around them
+_NETWORK_MS = 300
+_NO_PATH = 0x0A  # a TCP gateway says that nothing is connected there
+_OPENINGS = 4  # attempts to open a bus before it counts as closed
+_FIRST_PAUSE_S = 0.3
+
+
+class LineClosed(TransientError):
+    """The bus cannot be opened at all."""
+
+
+class Heard(Struct, frozen=True, kw_only=True):
+    """Somebody on a line.
+
+    Attributes:
+        url: the bus with the settings under which it was heard.
+        unit: who.
+        how: `answer`, `exception N` or `short`; `noise` where bytes came that made no sense.
+    """
+
+    url: str
+    unit: int
+    how: str
+
+    @property
+    def is_sound(self) -> bool:
+        return self.how != "noise"
+
+
+def lines(
+    url: str, baudrates: Sequence[int], parities: Sequence[str], timeout_ms: int | None = None
+) -> tuple[str, ...]:
+    """The URLs to try: one per speed and parity of a serial port, else the one that is given.
+
+    Args:
+        timeout_ms: none for the shortest that is sensible at each speed.
+    """
+    parsed = parse_bus_url(url)
+    if timeout_ms is None and "timeout_ms" in dict(parse_qsl(urlsplit(url).query)):
+        timeout_ms = parsed.timeout_ms
+    if parsed.transport is not Transport.SERIAL:
+        return (varied(url, timeout_ms=timeout_ms or _NETWORK_MS),)
+    return tuple(
+        varied(
+            url,
+            baudrate=baudrate,
+            parity=parity,
+            timeout_ms=timeout_ms or ping_timeout_ms(baudrate),
+        )
+        for baudrate in baudrates
+        for parity in parities
+    )
+
+
+def ping_timeout_ms(baudrate: int) -> int:
+    """How long the shortest question and its answer may take."""
+    return _TURNAROUND_MS + round(_PING_CHARACTERS * 11 * 1000 / baudrate)
+
+
+def varied(url: str, **settings: object) -> str:
+    """The URL with other values for some keys of its query, and without a unit."""
+    split = urlsplit(url)
+    query = {**dict(parse_qsl(split.query)), **{key: str(each) for key, each in settings.items()}}
+    query.pop("unit", None)
+    return urlunsplit(split._replace(query=urlencode(query)))
+
+
+async def sweep(
+    open_bus: OpenBus,
+    urls: Sequence[str],
+    units: Sequence[int],
+    step: Step,
+    pings: Sequence[Block] = (PING,),
+) -> list[Heard]:
+    """Ask every unit on every line, until a whole line was swept on which somebody answered.
+
+    Args:
+        open_bus: opens a URL.
+        urls: in the order to try.
+        units: whom to ask.
+        step: told each question; what an early end saves, at once.
+        pings: what to ask; each further one only of who was silent before.
+
+    Raises:
+        LineClosed: no connection, or no such port.
+    """
+    heard: list[Heard] = []
+    for number, url in enumerate(urls, start=1):
+        bus = open_bus(url)
+        try:
+            heard += await _sweep_line(bus, url, units, step, pings)
+        finally:
+            await bus.close()
+        if any(each.is_sound for each in heard):
+            step((len(urls) - number) * len(units))
+            break
+    return heard
+
+
+async def _sweep_line(
+    bus: Bus, url: str, units: Iterable[int], step: Step, pings: Sequence[Block]
+) -> list[Heard]:
+    heard = []
+    for unit in units:
+        how = None
+        for ping in pings:
+            how = how or await _ping(bus, unit, ping)
+        if how:
+            heard.append(Heard(url=url, unit=unit, how=how))
+        step(1)
+    return heard
+
+
+async def _ping(bus: Bus, unit: int, ping: Block) -> str | None:
+    """How `unit` answered; none if it did not."""
+    pause_s = _FIRST_PAUSE_S
+    for _ in range(_OPENINGS):
+        try:
+            return await _ask(bus, unit, ping)
+        except BusDisconnected as error:
+            closed = error
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
+    raise LineClosed(str(closed))
+
+
+async def _ask(bus: Bus, unit: int, ping: Block) -> str | None:
+    try:
+        await bus.read(unit, ping.table, ping.address, ping.count)
+    except MeterSilent:
+        return None
+    except MeterRefused as error:
+        return None if error.code == _NO_PATH else f"exception {error.code}"
+    except AnswerShort:
+        return "short"
+    except (AnswerForeign, AnswerCorrupt):
+        return "noise"
+    except AnswerSuspect:
+        return "answer"
+    return "answer"
