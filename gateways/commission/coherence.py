@@ -11,6 +11,7 @@ from metering.quantity import QUANTITIES, Kind
 
 PHASES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
 LINES = ("voltage_l12_v", "voltage_l23_v", "voltage_l31_v")
+MOST_COUNTED = 1e9  # kWh, m³, GJ: no counter of a building shows more
 _MILLION_KW = 1e6
 _KVA = 0.01  # of less than that nothing can be said
 
@@ -167,12 +168,17 @@ COHERENCE: tuple[Callable[[Values], Iterator[Reason]], ...] = (
 )
 
 
+def _counts(name: str, value: float) -> bool:
+    """Whether it is a counter, and not so far off that its steps mean nothing."""
+    return QUANTITIES[name].kind is Kind.COUNTER and 0 <= value <= MOST_COUNTED
+
+
 def rises(values: Values, earlier: Earlier) -> Iterator[Reason]:
     hours = earlier.elapsed_s / 3600
     power = abs(values.get("active_power_kw", _MILLION_KW))
     for name, value in values.items():
         before = earlier.values.get(name)
-        if QUANTITIES[name].kind is not Kind.COUNTER or before is None or value == before:
+        if not _counts(name, value) or before is None or value == before:
             continue
         step = value - before
         told = f"{earlier.elapsed_s:.0f} s 内 {chinese(name)}"

@@ -1,31 +1,20 @@
-"""Fit: one unit and the models of the library -> which of them read it plausibly, ranked.
+"""Fit: a way to read a model, and what it makes of one unit -> rank, contrast, doubt. Pure."""
 
-Reads only. Each model first costs one short read, of the register that tells most; what the device
-refuses, or what makes no sense there, is asked no further.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from gateways.commission.coherence import Earlier
-from gateways.commission.image import Image
 from gateways.commission.plausible import Plausibility, judge
-from gateways.commission.reason import Reason, bad, good
 from gateways.commission.variants import Variant
 from gateways.commission.words import chinese, spoken
 from gateways.decode import Decoder
-from gateways.identity import decode_identity
-from gateways.model import LAST_ADDRESS, IdentityName, MeterModel, Register
-from gateways.plan import Block, PlanImpossible, plan_blocks
+from gateways.model import IdentityName, MeterModel, Register, Table
+from gateways.plan import Block
 from gateways.wiring import Wiring
 
-Step = Callable[[int], None]  # so many things more are done
-
 STEP_COSTS = 0.02  # of the score, for each thing in which a variant differs from the file
-_KEPT = 40  # variants of all models that are read in full
-_IDENTITY_WEIGHT = 5.0
+_ALIKE = 0.03  # scores no further apart decide nothing
+_CONVINCING = 0.5  # a score from which a variant is worth naming
 # What tells most about a reading, in this order; voltages and frequency are known beforehand.
 _TELLING = (
     "voltage_l1_v",
@@ -62,6 +51,11 @@ class Fit(Struct, frozen=True, kw_only=True):
         return self.plausibility.score * self.share
 
     @property
+    def is_as_filed(self) -> bool:
+        """The file and its options can say it; nothing has to be rewritten."""
+        return not self.variant.is_bent
+
+    @property
     def rank(self) -> tuple[float, int]:
         """Sorts the better one first; of equals the simpler one."""
         return STEP_COSTS * self.variant.steps - self.score, self.variant.steps
@@ -73,174 +67,86 @@ def touchstone(model: MeterModel) -> Register:
     return next((by_quantity[q] for q in _TELLING if q in by_quantity), model.registers[0])
 
 
-async def fits(
-    image: Image, candidates: Sequence[Sequence[Variant]], *, all_of_them: bool, step: Step
-) -> list[Fit]:
-    """The fits of one unit, the best first.
+def contrast(values: Mapping[str, float], plausibility: Plausibility, better: Fit) -> str:
+    """What is misread and how it reads well: `A相电压 0.0 V；改用 字序 low_first 得 230.4 V`."""
+    quantity = _doubted(values, plausibility, better)
+    if quantity is None:
+        return ""
+    return (
+        f"{chinese(quantity)} {spoken(quantity, values[quantity])}；"
+        f"改用 {better.variant.chinese} 得 {spoken(quantity, better.values[quantity])}"
+    )
+
+
+def rival(words: Mapping[tuple[Table, int], int], others: Iterable[Variant]) -> Fit | None:
+    """The variant that makes most of words that are known already; none if all make little.
 
     Args:
-        image: the unit's.
-        candidates: for each model its variants, the file as it is first.
-        all_of_them: the models were named: none is dropped for its touchstone.
-        step: told `steps_of(candidates)` in all.
+        words: by table and address.
+        others: what to try.
     """
-    hopeful: list[tuple[float, int, Variant]] = []
-    for variants in candidates:
-        hopeful += await _hopeful(image, variants, all_of_them=all_of_them)
-        step(1)
-    kept = _kept(hopeful, candidates, all_of_them=all_of_them)
-    found = []
-    for number, variant in enumerate(kept):
-        found.append(await _fit(image, variant))
-        step(int(number < _KEPT))
-    step(max(0, _KEPT - len(kept)))
-    found = [fit for fit in found if fit.values]
-    found.sort(key=lambda fit: fit.rank)
-    return [_contrasted(fit, found) for fit in found]
+    fits_ = []
+    for variant in others:
+        values = _from_words(words, variant.model)
+        share = len(values) / len(variant.model.registers)
+        fits_.append(Fit(variant=variant, values=values, plausibility=judge(values), share=share))
+    best = min(fits_, key=lambda fit: fit.rank, default=None)
+    return best if best and best.score >= _CONVINCING else None
 
 
-def steps_of(candidates: Sequence[Sequence[Variant]]) -> int:
-    """How many steps `fits` takes for one unit."""
-    return len(candidates) + _KEPT
+def _made_of(words: Mapping[tuple[Table, int], int], variant: Variant) -> Fit:
+    values = _from_words(words, variant.model)
+    share = len(values) / len(variant.model.registers)
+    return Fit(variant=variant, values=values, plausibility=judge(values), share=share)
 
 
-def _kept(
-    hopeful: list[tuple[float, int, Variant]],
-    candidates: Sequence[Sequence[Variant]],
-    *,
-    all_of_them: bool,
-) -> list[Variant]:
-    """The most hopeful, and of each of their models the file as it is, to compare with."""
-    best = sorted(hopeful, key=lambda each: (-each[0], each[1]))[:_KEPT]
-    kept = [variant for *_, variant in best]
-    models = {variant.model.id for variant in kept}
-    plain = [variants[0] for variants in candidates]
-    wanted = [v for v in plain if all_of_them or v.model.id in models]
-    return kept + [variant for variant in wanted if variant not in kept]
-
-
-async def again(image: Image, fit: Fit, elapsed_s: float) -> Fit:
-    """The same fit with new values, which tell whether its counters rise.
-
-    Args:
-        image: a new one of the same unit.
-        elapsed_s: since the first reading.
-    """
-    values, share = await _values(image, fit.variant.model)
-    if not values:
-        return fit
-    more = _identity_reasons(fit.variant.model, fit.said)
-    earlier = Earlier(values=fit.values, elapsed_s=elapsed_s)
-    plausibility = judge(values, earlier, more=more)
-    return replace(fit, values=values, plausibility=plausibility, share=share)
-
-
-async def _hopeful(
-    image: Image, variants: Sequence[Variant], *, all_of_them: bool
-) -> list[tuple[float, int, Variant]]:
-    """The variants whose touchstone was answered and makes sense."""
-    await _look_around(image, [touchstone(variant.model) for variant in variants])
-    found = []
-    for variant in variants:
-        values = await _of_registers(image, variant.model, (touchstone(variant.model),))
-        if values is None:
-            continue
-        plausibility = judge(values)
-        # A pump at rest shows nothing that could make sense or not: the file is believed.
-        neutral = plausibility.is_plausible or (all_of_them and not variant.steps)
-        if plausibility.score or (neutral and not variant.steps):
-            score = plausibility.score - STEP_COSTS * variant.steps
-            found.append((score, variant.steps, variant))
-    return found
-
-
-async def _look_around(image: Image, registers: Iterable[Register]) -> None:
-    """One read for all that variants of a model want to know, where the device allows it."""
-    by_table: dict[object, list[Block]] = {}
-    for register in registers:
+def _from_words(words: Mapping[tuple[Table, int], int], model: MeterModel) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for register in model.registers:
         first = min(field.address for field in register.fields)
         behind = max(field.end for field in register.fields)
-        by_table.setdefault(register.table, []).append(Block(register.table, first, behind - first))
-    for blocks in by_table.values():
-        first = min(block.address for block in blocks)
-        behind = min(max(block.end for block in blocks), LAST_ADDRESS + 1)
-        await image.words(Block(blocks[0].table, first, behind - first))
+        block = Block(register.table, first, behind - first)
+        known = [words.get((register.table, place)) for place in range(first, behind)]
+        found = [word for word in known if word is not None]
+        if len(found) == block.count:
+            decoder = Decoder((register,), (block,), Wiring())
+            values |= decoder.decode([(block, found)]).values
+    return values
 
 
-async def _fit(image: Image, variant: Variant) -> Fit:
-    model = variant.model
-    values, share = await _values(image, model)
-    said = await _said(image, model) if values else {}
-    plausibility = judge(values, more=_identity_reasons(model, said))
-    return Fit(variant=variant, values=values, plausibility=plausibility, share=share, said=said)
+def ambiguity(found: Sequence[Fit]) -> str:
+    """What only the display can decide: another variant of the best model that reads as well.
 
-
-async def _values(image: Image, model: MeterModel) -> tuple[dict[str, float], float]:
-    values = await _of_registers(image, model, model.registers)
-    return values or {}, len(values or {}) / len(model.registers)
-
-
-async def _of_registers(
-    image: Image, model: MeterModel, registers: Sequence[Register]
-) -> dict[str, float] | None:
-    """The values of some registers of a model; none if nothing was answered."""
-    try:
-        blocks = plan_blocks(registers, model.limits, model.fill)
-    except PlanImpossible:
-        return None
-    answers = []
-    for block in blocks:
-        words = await image.words(block)
-        if words is not None:
-            answers.append((block, words))
-    if not answers:
-        return None
-    return Decoder(registers, blocks, Wiring()).decode(answers).values
-
-
-async def _said(image: Image, model: MeterModel) -> dict[IdentityName, str]:
-    words = {}
-    for field in model.identity:
-        answer = await image.words(Block(field.table, field.address, field.registers))
-        if answer is not None:
-            words[field.name] = answer
-    return decode_identity(model.identity, words)
-
-
-def _identity_reasons(model: MeterModel, said: dict[IdentityName, str]) -> Iterator[Reason]:
-    for field in model.identity:
-        word = said.get(field.name)
-        if word is None or not field.expect:
+    Args:
+        found: the fits of one unit, the best first.
+    """
+    for other in found[1:]:
+        best = found[0]
+        if other.variant.model.id != best.variant.model.id or best.score - other.score > _ALIKE:
             continue
-        if word in field.expect:
-            yield good(_IDENTITY_WEIGHT, f"设备自报 {field.name} {word}，与型号相符")
-        else:
-            expected = "/".join(field.expect)
-            yield bad(_IDENTITY_WEIGHT, f"设备自报 {field.name} {word}，型号应为 {expected}")
+        unlike = [q for q, value in best.values.items() if other.values.get(q, value) != value]
+        if unlike:
+            quantity = max(unlike, key=lambda q: _apart(best.values[q], other.values[q]))
+            return (
+                f"“{_name(best)}”和“{_name(other)}”读来一样可信，请与表面核对{chinese(quantity)}："
+                f"{spoken(quantity, best.values[quantity])} 还是 "
+                f"{spoken(quantity, other.values[quantity])}"
+            )
+    return ""
 
 
-def _contrasted(fit: Fit, all_fits: Sequence[Fit]) -> Fit:
-    """With what the file as it is reads, where a variant reads better: `电压 0.0 V；改用 …`."""
-    if not fit.variant.steps:
-        return fit
-    plain = next(
-        (f for f in all_fits if f.variant.model.id == fit.variant.model.id and not f.variant.steps),
-        None,
-    )
-    quantity = _doubted(plain, fit) if plain else None
-    if plain is None or quantity is None:
-        return fit
-    text = (
-        f"{chinese(quantity)} {spoken(quantity, plain.values[quantity])}；"
-        f"改用 {fit.variant.chinese} 得 {spoken(quantity, fit.values[quantity])}"
-    )
-    return replace(fit, contrast=text)
+def _name(fit: Fit) -> str:
+    return fit.variant.chinese or "按型号文件"
 
 
-def _doubted(plain: Fit, fit: Fit) -> str | None:
-    """The most telling quantity that the file misreads and the variant reads well."""
-    wrong = {quantity for reason in plain.plausibility.doubts for quantity in reason.quantities}
-    right = {q for reason in fit.plausibility.reasons if reason.good for q in reason.quantities}
-    both = [q for q in fit.values if q in wrong & right and q in plain.values]
+def _apart(one: float, other: float) -> float:
+    return abs(one - other) / max(abs(one), abs(other))
+
+
+def _doubted(values: Mapping[str, float], plausibility: Plausibility, better: Fit) -> str | None:
+    """The most telling quantity that is misread and that the variant reads well."""
+    wrong = {quantity for reason in plausibility.doubts for quantity in reason.quantities}
+    right = {q for reason in better.plausibility.reasons if reason.good for q in reason.quantities}
+    both = [q for q in better.values if q in wrong & right and q in values]
     both.sort(key=lambda q: _TELLING.index(q) if q in _TELLING else len(_TELLING))
     return both[0] if both else None

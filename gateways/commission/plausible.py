@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from gateways.commission.coherence import COHERENCE, LINES, PHASES, Earlier, rises
+from gateways.commission.coherence import COHERENCE, LINES, MOST_COUNTED, PHASES, Earlier, rises
 from gateways.commission.reason import Reason, Values, bad, good, told
 from metering.quantity import QUANTITIES, Kind
 
@@ -140,7 +140,7 @@ def _banded(
 
 _FACTOR = ((0.05, 1, 0.5),)
 _DISTORTION = ((1e-3, 50, 0.25),)
-_COUNTED = ((1e-3, 1e9, 0.5),)
+_COUNTED = ((1e-3, MOST_COUNTED, 0.5),)
 
 
 def _factors(values: Values) -> Iterator[Reason]:
@@ -160,7 +160,7 @@ def _counters(values: Values) -> Iterator[Reason]:
             continue
         if weight := _weight(value, _COUNTED):
             yield good(weight, told(name, value), name)
-        elif value > 1:
+        elif value > MOST_COUNTED:
             yield bad(2, f"{told(name, value)} 大得不像计数", name)
 
 
@@ -175,8 +175,8 @@ _BODIES = {  # name: lowest and highest that a plant room knows
 
 def _bodies(values: Values) -> Iterator[Reason]:
     for name, (low, high) in _BODIES.items():
-        value = values.get(name)
-        if not value:
+        value = values.get(name, 0.0)
+        if abs(value) < _TINIEST:
             continue
         if low <= value <= high:
             yield good(1.5, told(name, value), name)

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gateways.commission.fit import Fit, again, fits, steps_of
+from gateways.commission.fit import Fit
 from gateways.commission.image import Image
+from gateways.commission.match import again, fits, steps_of
 from gateways.commission.sweep import Heard, OpenBus, lines, sweep, varied
 from gateways.commission.variants import Variant
 from gateways.plan import Block
@@ -74,17 +75,25 @@ class Findings(Struct, frozen=True, kw_only=True):
     noise: tuple[Heard, ...] = ()
     any_unit: bool = False
 
+    @property
+    def is_settled(self) -> bool:
+        """Somebody answered, and the model of each is known, as the library has it."""
+        return bool(self.found) and all(
+            found.fits and found.fits[0].plausibility.is_plausible and found.fits[0].is_as_filed
+            for found in self.found
+        )
 
-async def probe(task: Task, open_bus: OpenBus, watcher: Watcher) -> Findings:
+
+async def probe_bus(task: Task, open_bus: OpenBus, watcher: Watcher) -> Findings:
     """Find out who is on a bus and how to read them.
 
     Raises:
         LineClosed: the bus cannot be opened.
         BusUrlInvalid: the URL cannot be used.
     """
-    urls = lines(task.url, task.baudrates, task.parities, task.timeout_ms)
-    watcher.begin("查找从站", len(urls) * len(task.units))
-    heard = await sweep(open_bus, urls, task.units, watcher.step, task.pings)
+    ways = lines(task.url, task.baudrates, task.parities, task.timeout_ms)
+    watcher.begin("查找从站", len(ways) * len(task.units))
+    heard = await sweep(open_bus, ways, task.units, watcher.step, task.pings)
     sound = [each for each in heard if each.is_sound]
     noise = tuple(each for each in heard if not each.is_sound)
     any_unit = len(sound) == len(task.units) >= _ALIKE

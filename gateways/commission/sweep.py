@@ -42,6 +42,13 @@ class LineClosed(TransientError):
     """The bus cannot be opened at all."""
 
 
+class SweepLine(Struct, frozen=True, kw_only=True):
+    """A way to speak on a bus: `url` as to be written down, `hasty` with a short timeout."""
+
+    url: str
+    hasty: str
+
+
 class Heard(Struct, frozen=True, kw_only=True):
     """Somebody on a line.
 
@@ -62,8 +69,8 @@ class Heard(Struct, frozen=True, kw_only=True):
 
 def lines(
     url: str, baudrates: Sequence[int], parities: Sequence[str], timeout_ms: int | None = None
-) -> tuple[str, ...]:
-    """The URLs to try: one per speed and parity of a serial port, else the one that is given.
+) -> tuple[SweepLine, ...]:
+    """What to try: each speed and parity of a serial port, else the URL that is given.
 
     Args:
         timeout_ms: none for the shortest that is sensible at each speed.
@@ -72,13 +79,12 @@ def lines(
     if timeout_ms is None and "timeout_ms" in dict(parse_qsl(urlsplit(url).query)):
         timeout_ms = parsed.timeout_ms
     if parsed.transport is not Transport.SERIAL:
-        return (varied(url, timeout_ms=timeout_ms or _NETWORK_MS),)
+        hasty = varied(url, timeout_ms=timeout_ms or _NETWORK_MS)
+        return (SweepLine(url=varied(url), hasty=hasty),)
     return tuple(
-        varied(
-            url,
-            baudrate=baudrate,
-            parity=parity,
-            timeout_ms=timeout_ms or ping_timeout_ms(baudrate),
+        SweepLine(
+            url=(line := varied(url, baudrate=baudrate, parity=parity)),
+            hasty=varied(line, timeout_ms=timeout_ms or ping_timeout_ms(baudrate)),
         )
         for baudrate in baudrates
         for parity in parities
@@ -95,12 +101,12 @@ def varied(url: str, **settings: object) -> str:
     split = urlsplit(url)
     query = {**dict(parse_qsl(split.query)), **{key: str(each) for key, each in settings.items()}}
     query.pop("unit", None)
-    return urlunsplit(split._replace(query=urlencode(query)))
+    return urlunsplit(split._replace(query=urlencode(query, safe="/:")))
 
 
 async def sweep(
     open_bus: OpenBus,
-    urls: Sequence[str],
+    ways: Sequence[SweepLine],
     units: Sequence[int],
     step: Step,
     pings: Sequence[Block] = (PING,),
@@ -109,7 +115,7 @@ async def sweep(
 
     Args:
         open_bus: opens a URL.
-        urls: in the order to try.
+        ways: in the order to try.
         units: whom to ask.
         step: told each question; what an early end saves, at once.
         pings: what to ask; each further one only of who was silent before.
@@ -118,14 +124,14 @@ async def sweep(
         LineClosed: no connection, or no such port.
     """
     heard: list[Heard] = []
-    for number, url in enumerate(urls, start=1):
-        bus = open_bus(url)
+    for number, line in enumerate(ways, start=1):
+        bus = open_bus(line.hasty)
         try:
-            heard += await _sweep_line(bus, url, units, step, pings)
+            heard += await _sweep_line(bus, line.url, units, step, pings)
         finally:
             await bus.close()
         if any(each.is_sound for each in heard):
-            step((len(urls) - number) * len(units))
+            step((len(ways) - number) * len(units))
             break
     return heard
 

@@ -28,6 +28,7 @@ class Variant(Struct, frozen=True, kw_only=True):
         chinese: what differs from the file, as an installer says it.
         english: the same for scripts; empty if nothing does.
         steps: in how many things it differs.
+        is_bent: it differs in more than its options.
     """
 
     model: MeterModel
@@ -35,6 +36,7 @@ class Variant(Struct, frozen=True, kw_only=True):
     chinese: str = ""
     english: str = ""
     steps: int = 0
+    is_bent: bool = False
 
 
 def variants(
@@ -119,6 +121,7 @@ def _bent(variant: Variant) -> Iterator[Variant]:
             chinese="，".join(filter(None, (variant.chinese, *chinese))),
             english=", ".join(filter(None, (variant.english, *english))),
             steps=variant.steps + swapped + bool(offset) + other_table,
+            is_bent=True,
         )
 
 
