@@ -46,6 +46,8 @@ class MeterBudget(Struct, frozen=True, kw_only=True):
     """
 
     meter: str
+    model: str
+    unit: int
     blocks: tuple[Block, ...]
     registers: int
     read_over: int
@@ -150,6 +152,8 @@ def _meter_budget(
     periods = Counter(rate * cycle_s for rate in map(reads.rate, meter.model.registers))
     return MeterBudget(
         meter=meter.id,
+        model=meter.model.id,
+        unit=meter.unit,
         blocks=blocks,
         registers=wanted,
         read_over=sum(block.count for block in blocks) - wanted,

@@ -15,6 +15,7 @@ from gateways.strict import ContentInvalid, Path, spell
 from metering.errors import PermanentError
 
 _HIGHEST_SERIAL_UNIT = 247  # Modbus over Serial Line V1.02, 2.2
+_NAMED = 3  # meters that are called by name; of more it is said how many
 
 Models = Mapping[str, Mapping[str, Any]]
 
@@ -65,6 +66,7 @@ def check_cut(buses: Sequence[Mapping[str, Any]], models: Models) -> CheckedCut:
             checked.append(bus)
     mistakes += _shared_lines(checked)
     mistakes += _shared_names(checked)
+    mistakes += _warnings(checked)
     return CheckedCut(buses=tuple(checked), mistakes=tuple(mistakes))
 
 
@@ -127,10 +129,6 @@ def _check_meters(
             continue
         owners[meter.unit] = entry
         right.append(meter)
-        key = spell((*path, "meters", index))
-        mistakes += [
-            Mistake(key=key, message=f"{meter.id}: {w}", warning=True) for w in meter.model.warnings
-        ]
     return right, mistakes
 
 
@@ -167,6 +165,26 @@ def _serial_units(meters: Iterable[Meter], path: Path) -> list[Mistake]:
         for meter in meters
         if not 1 <= meter.unit <= _HIGHEST_SERIAL_UNIT
     ]
+
+
+def _warnings(buses: Iterable[CheckedBus]) -> list[Mistake]:
+    """What the models warn of, once, with the meters that it concerns."""
+    concerned: dict[tuple[str, str], list[str]] = {}
+    for bus in buses:
+        for meter in bus.meters:
+            for warning in meter.model.warnings:
+                concerned.setdefault((meter.model.id, warning), []).append(meter.id)
+    return [
+        Mistake(key=f"models.{model}", message=f"{named(meters)}: {warning}", warning=True)
+        for (model, warning), meters in concerned.items()
+    ]
+
+
+def named(meters: Sequence[str]) -> str:
+    """`a, b, c`, or of many the first, the last and how many."""
+    if len(meters) <= _NAMED:
+        return ", ".join(meters)
+    return f"{meters[0]} … {meters[-1]} ({len(meters)})"
 
 
 def _shared_lines(buses: Iterable[CheckedBus]) -> list[Mistake]:
