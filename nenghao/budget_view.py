@@ -70,20 +70,19 @@ def say_check(
     inspection: Inspection, budgets: Sequence[BusBudget], lines: Sequence[Serial | None]
 ) -> None:
     """The same for a person."""
-    if inspection.defects:
-        say_table(("", "文件 file", "行", "键 key", "问题 message"), map(_row, inspection.defects))
+    for defect in inspection.defects:
+        say(_line(defect))
     for budget in budgets:
         title = f"{budget.url}，周期 {budget.cycle_s} s"
         columns = (
             "表 meter",
-            "型号 model",
             "单元",
+            "型号 model",
             "请求 requests",
-            "寄存器 (+跨读)",
-            "周期 (s: 个)",
-            "每表平均 (ms)",
-            "每表最坏 (ms)",
-            "响应 (ms)",
+            "寄存器+跨读",
+            "周期 s: 个",
+            "每表 平均/最坏 ms",
+            "响应 ms",
         )
         say_table(columns, map(_meter_row, _alike(budget.meters)), title=title)
     if budgets:
@@ -92,9 +91,10 @@ def say_check(
     say(f"{errors} 处错误 (mistakes)" if errors else "配置无误 (no mistakes)")
 
 
-def _row(defect: Defect) -> tuple[str, ...]:
+def _line(defect: Defect) -> str:
+    place = f"{defect.file}:{defect.line}" if defect.line else defect.file
     mark = "! 警告" if defect.warning else "✗ 错误"
-    return mark, defect.file, str(defect.line or ""), defect.key, defect.message
+    return f"{mark} " + ": ".join(filter(None, (place, defect.key, defect.message)))
 
 
 def _alike(meters: Iterable[MeterBudget]) -> Iterable[list[MeterBudget]]:
@@ -106,17 +106,17 @@ def _alike(meters: Iterable[MeterBudget]) -> Iterable[list[MeterBudget]]:
     return groups.values()
 
 
-def _ms(meter: MeterBudget) -> tuple[str, str, str]:
+def _ms(meter: MeterBudget) -> tuple[str, str]:
     turnaround = f"{meter.turnaround_ms:.1f} {'实测' if meter.measured else '假定'}"
-    return f"{meter.cost.average_ms:.0f}", f"{meter.cost.worst_ms:.0f}", turnaround
+    return f"{meter.cost.average_ms:.0f} / {meter.cost.worst_ms:.0f}", turnaround
 
 
 def _meter_row(meters: Sequence[MeterBudget]) -> tuple[str, ...]:
     meter = meters[0]
     return (
         named([each.meter for each in meters]),
-        meter.model,
         named([str(each.unit) for each in meters]),
+        meter.model,
         "\n".join(_blocks(meter)),
         f"{meter.registers} +{meter.read_over}",
         ", ".join(f"{period}: {count}" for period, count in meter.periods.items()),

@@ -4,7 +4,7 @@ Reads only. Each model first costs one short read, of the register that tells mo
 refuses, or what makes no sense there, is asked no further.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -16,13 +16,14 @@ from gateways.commission.reason import Reason, bad, good
 from gateways.commission.variants import Variant
 from gateways.decode import Decoder
 from gateways.identity import decode_identity
-from gateways.model import LAST_ADDRESS, IdentityName, MeterModel, Register
+from gateways.model import IdentityName, MeterModel, Register
 from gateways.plan import Block, PlanImpossible, plan_blocks
 from gateways.wiring import Wiring
 
 Step = Callable[[int], None]  # so many things more are done
 
 _KEPT = 40  # variants of all models that are read in full
+_SIDE_BY_SIDE = 2  # registers between touchstones that are read over
 _IDENTITY_WEIGHT = 5.0
 
 
@@ -92,7 +93,7 @@ async def _hopeful(
     image: Image, variants: Sequence[Variant], *, all_of_them: bool
 ) -> list[tuple[float, int, Variant]]:
     """The variants whose touchstone was answered and makes sense."""
-    await _look_around(image, [touchstone(variant.model) for variant in variants])
+    await _look_around(image, variants)
     found = []
     for variant in variants:
         values = await _of_registers(image, variant.model, (touchstone(variant.model),))
@@ -107,17 +108,12 @@ async def _hopeful(
     return found
 
 
-async def _look_around(image: Image, registers: Iterable[Register]) -> None:
-    """One read for all that variants of a model want to know, where the device allows it."""
-    by_table: dict[object, list[Block]] = {}
-    for register in registers:
-        first = min(field.address for field in register.fields)
-        behind = max(field.end for field in register.fields)
-        by_table.setdefault(register.table, []).append(Block(register.table, first, behind - first))
-    for blocks in by_table.values():
-        first = min(block.address for block in blocks)
-        behind = min(max(block.end for block in blocks), LAST_ADDRESS + 1)
-        await image.words(Block(blocks[0].table, first, behind - first))
+async def _look_around(image: Image, variants: Sequence[Variant]) -> None:
+    """Read the touchstones of a model's variants together, where they lie side by side."""
+    limits = variants[0].model.limits
+    registers = [touchstone(variant.model) for variant in variants]
+    for block in plan_blocks(registers, limits, _SIDE_BY_SIDE):
+        await image.words(block)
 
 
 async def _fit(image: Image, variant: Variant) -> Fit:

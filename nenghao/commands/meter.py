@@ -55,7 +55,7 @@ def models(
         if json:
             say_json({"models": abouts, "mistakes": wrong})
         else:
-            say_table(SUMMARY_COLUMNS, map(summary_row, abouts))
+            say_table(SUMMARY_COLUMNS, map(summary_row, abouts), whole=1)
     elif right:
         about = details(right[model], contents[model])
         if json:
