@@ -1,12 +1,13 @@
 """Budget: the meters of a bus -> the time that their reads take, against the time there is. Pure.
 
 The time of a read is the wire's (`gateways.line`) and the meter's turnaround. Registers that are
-read less often count in proportion on average, and in full in the worst cycle, in which everything
-is due. A tenth of each cycle is kept for meters that are dead: each of them costs timeouts.
+read less often count in proportion on average, and in full in the worst cycle. A tenth of each
+cycle is kept for meters that are dead: each of them costs timeouts.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from math import ceil, lcm
 
 from msgspec import Struct
@@ -82,7 +83,7 @@ class BusBudget(Struct, frozen=True, kw_only=True):
 
     @property
     def worst_share(self) -> float:
-        """The same in the cycle in which everything is due."""
+        """The same in the cycle that takes longest."""
         return self.cost.worst_ms / self.available_ms
 
     @property
@@ -158,7 +159,7 @@ def _meter_budget(
         registers=wanted,
         read_over=sum(block.count for block in blocks) - wanted,
         periods=dict(sorted(periods.items())),
-        cost=Cost(average_ms=reads.average_ms(), worst_ms=reads.cost_ms(reads.rates)),
+        cost=reads.cost(),
         turnaround_ms=turnaround_ms,
         measured=measured,
     )
@@ -196,12 +197,31 @@ class _Reads:
         blocks = self.blocks(due)
         return sum(wire_ms(self._serial, block) + self._turnaround_ms for block in blocks)
 
-    def average_ms(self) -> float:
+    def cost(self) -> Cost:
+        """On average, and in the cycle that takes longest.
+
+        That need not be the one in which everything is due: what is not due leaves holes, and a
+        hole may end a request.
+        """
+        times = self._times()
+        if times is None:
+            # Never less than the truth: what is due together is read together and costs less.
+            average_ms = sum(self.cost_ms(frozenset({rate})) / rate for rate in self.rates)
+            sets = [
+                frozenset(each)
+                for n in range(1, len(self.rates) + 1)
+                for each in combinations(self.rates, n)
+            ]
+            return Cost(average_ms=average_ms, worst_ms=max(map(self.cost_ms, sets)))
+        costs = {due: self.cost_ms(due) for due in times}
+        total_ms = sum(costs[due] * often for due, often in times.items())
+        return Cost(average_ms=total_ms / times.total(), worst_ms=max(costs.values()))
+
+    def _times(self) -> Counter[Rates] | None:
+        """How often which rates are due together; none if that repeats too late to be counted."""
         cycles = lcm(*self.rates)
         if cycles > _MOST_CYCLES:
-            # Never less than the truth: what is due together is read together and costs less.
-            return sum(self.cost_ms(frozenset({rate})) / rate for rate in self.rates)
-        due = Counter(
+            return None
+        return Counter(
             frozenset(rate for rate in self.rates if cycle % rate == 0) for cycle in range(cycles)
         )
-        return sum(self.cost_ms(rates) * times for rates, times in due.items()) / cycles

@@ -33,7 +33,7 @@ def _agree(
         found: what the register says.
         share: of the larger one, that they may differ.
         least: below this nothing is said.
-        told: the relation in words, the quantity, the weight.
+        told: the relation with its equals sign, the quantity, the weight.
     """
     text, name, weight = told
     largest = max(abs(expected), abs(found))
@@ -41,14 +41,14 @@ def _agree(
         return None
     if abs(expected - found) <= share * largest + least:
         return good(weight, f"{text}：{spoken(name, found)}", name)
-    wrong = f"{text}不符：算得 {spoken(name, expected)}，读到 {spoken(name, found)}"
+    wrong = f"{text.replace('=', '≠')}：算得 {spoken(name, expected)}，读到 {spoken(name, found)}"
     return bad(weight, wrong, name)
 
 
 _SUMS = (
-    ("active_power_kw", "active_power_l{}_kw", "三相有功之和等于总有功", 2.5),
-    ("reactive_power_kvar", "reactive_power_l{}_kvar", "三相无功之和等于总无功", 1.0),
-    ("energy_import_kwh", "energy_import_l{}_kwh", "三相电能之和等于总电能", 1.0),
+    ("active_power_kw", "active_power_l{}_kw", "三相有功之和 = 总有功", 2.5),
+    ("reactive_power_kvar", "reactive_power_l{}_kvar", "三相无功之和 = 总无功", 1.0),
+    ("energy_import_kwh", "energy_import_l{}_kwh", "三相电能之和 = 总电能", 1.0),
 )
 
 
@@ -72,7 +72,7 @@ def _products(values: Values) -> Iterator[Reason]:
         name = power[0]
         apparent = abs(voltage * current) / 1000
         factor = _phase(values, "power_factor", number, "")
-        text = f"{'ABC'[number - 1]}相 U×I×功率因数等于有功"
+        text = f"{'ABC'[number - 1]}相 U×I×功率因数 = 有功"
         if factor is not None:
             expected = apparent * abs(factor[1])
             reason = _agree(expected, abs(power[1]), 0.1, 0.01, (text, name, 2.0))
@@ -97,7 +97,7 @@ def _apparent(values: Values) -> Iterator[Reason]:
     factor = values.get("power_factor")
     if power is None or not apparent or factor is None:
         return
-    told = ("视在功率×功率因数等于有功", "active_power_kw", 1.5)
+    told = ("视在功率×功率因数 = 有功", "active_power_kw", 1.5)
     reason = _agree(abs(apparent * factor), abs(power), 0.08, 0.01, told)
     if reason:
         yield reason
@@ -109,13 +109,13 @@ def _means(values: Values) -> Iterator[Reason]:
     if len(phases) == len(PHASES) and len(lines) == len(LINES):
         expected, found = sqrt(3) * sum(phases) / 3, sum(lines) / 3
         yield from filter(
-            None, [_agree(expected, found, 0.05, 1, ("线电压等于√3×相电压", LINES[0], 2.0))]
+            None, [_agree(expected, found, 0.05, 1, ("线电压 = √3×相电压", LINES[0], 2.0))]
         )
     currents = [values.get(f"current_l{number}_a") for number in (1, 2, 3)]
     average = values.get("current_avg_a")
     if average and all(current is not None for current in currents):
         expected = sum(abs(current or 0) for current in currents) / 3
-        told = ("平均电流等于三相平均", "current_avg_a", 1.0)
+        told = ("平均电流 = 三相平均", "current_avg_a", 1.0)
         yield from filter(None, [_agree(expected, abs(average), 0.05, 0.01, told)])
 
 
@@ -126,7 +126,7 @@ def _totals(values: Values) -> Iterator[Reason]:
         return
     # Makers count import + export, import - export, or import alone.
     expected = min((taken + given, taken - given, taken), key=lambda each: abs(each - total))
-    told = ("总电能与正反向电能相符", "energy_total_kwh", 1.5)
+    told = ("总电能 = 正反向电能之和", "energy_total_kwh", 1.5)
     yield from filter(None, [_agree(expected, total, 0.01, 1, told)])
 
 
@@ -139,11 +139,11 @@ def _heat(values: Values) -> Iterator[Reason]:
         return
     difference = values.get("temperature_difference_k")
     if difference is not None:
-        told = ("供回水温差相符", "temperature_difference_k", 2.0)
+        told = ("供回水温差 = 供水−回水", "temperature_difference_k", 2.0)
         yield from filter(None, [_agree(warm - cool, difference, 0.1, 0.5, told)])
     flow, power = values.get("flow_m3_h"), values.get("heat_power_kw")
     if flow and power:
-        told = ("流量×温差等于热功率", "heat_power_kw", 2.0)
+        told = ("流量×温差 = 热功率", "heat_power_kw", 2.0)
         expected = abs(flow * (warm - cool)) * _GJ_KW
         yield from filter(None, [_agree(expected, abs(power), 0.2, 0.5, told)])
 
@@ -152,7 +152,7 @@ def _direct(values: Values) -> Iterator[Reason]:
     voltage, current = values.get("dc_voltage_v"), values.get("dc_current_a")
     power = values.get("dc_power_kw")
     if voltage and current and power is not None:
-        told = ("直流 U×I 等于直流功率", "dc_power_kw", 2.0)
+        told = ("直流 U×I = 直流功率", "dc_power_kw", 2.0)
         expected = abs(voltage * current) / 1000
         yield from filter(None, [_agree(expected, abs(power), 0.1, 0.01, told)])
 
