@@ -1,7 +1,7 @@
 """Sweep: a line's settings and unit ids -> who answers there. Any sound answer counts."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
@@ -34,7 +34,9 @@ _TURNAROUND_MS = 120  # what meters take at most to begin an answer, but for the
 _PING_CHARACTERS = 8 + 7 + 2 * 3.5  # request, answer, and the silences around them
 _NETWORK_MS = 300
 _NO_PATH = 0x0A  # a TCP gateway says that nothing is connected there
-_OPENINGS = 4  # attempts to open a bus before it counts as closed
+_OPENINGS = 4  # attempts to open a bus at first
+_REOPENINGS = 2  # and for each further unit
+_HANG_UPS = 2  # so many units without any connection, and there is no bus
 _FIRST_PAUSE_S = 0.3
 
 
@@ -137,30 +139,47 @@ async def sweep(
 
 
 async def _sweep_line(
-    bus: Bus, url: str, units: Iterable[int], step: Step, pings: Sequence[Block]
+    bus: Bus, url: str, units: Sequence[int], step: Step, pings: Sequence[Block]
 ) -> list[Heard]:
     heard = []
-    for unit in units:
-        how = None
-        for ping in pings:
-            how = how or await _ping(bus, unit, ping)
+    opened = False
+    for number, unit in enumerate(units, start=1):
+        try:
+            how = await _ping(bus, unit, pings, _OPENINGS if number == 1 else _REOPENINGS)
+            opened = True
+        except BusDisconnected as error:
+            # Some gateways hang up on a unit that they do not know. Where even a second one brings
+            # no connection, there is no bus.
+            if not opened and number >= min(_HANG_UPS, len(units)):
+                raise LineClosed(str(error)) from error
+            how = None
         if how:
             heard.append(Heard(url=url, unit=unit, how=how))
         step(1)
     return heard
 
 
-async def _ping(bus: Bus, unit: int, ping: Block) -> str | None:
-    """How `unit` answered; none if it did not."""
+async def _ping(bus: Bus, unit: int, pings: Sequence[Block], openings: int) -> str | None:
+    """How `unit` answered; none if it did not.
+
+    Raises:
+        BusDisconnected: so many attempts brought no connection, or it fell each time.
+    """
     pause_s = _FIRST_PAUSE_S
-    for _ in range(_OPENINGS):
+    for _ in range(openings - 1):
         try:
-            return await _ask(bus, unit, ping)
-        except BusDisconnected as error:
-            closed = error
-        await asyncio.sleep(pause_s)
-        pause_s *= 2
-    raise LineClosed(str(closed))
+            return await _ask_all(bus, unit, pings)
+        except BusDisconnected:
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+    return await _ask_all(bus, unit, pings)
+
+
+async def _ask_all(bus: Bus, unit: int, pings: Sequence[Block]) -> str | None:
+    how = None
+    for ping in pings:
+        how = how or await _ask(bus, unit, ping)
+    return how
 
 
 async def _ask(bus: Bus, unit: int, ping: Block) -> str | None:
