@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
 
@@ -100,10 +100,10 @@ def ping_timeout_ms(baudrate: int) -> int:
 
 def varied(url: str, **settings: object) -> str:
     """The URL with other values for some keys of its query, and without a unit."""
-    split = urlsplit(url)
-    query = {**dict(parse_qsl(split.query)), **{key: str(each) for key, each in settings.items()}}
+    bare, _, asked = url.partition("?")
+    query = {**dict(parse_qsl(asked)), **{key: str(each) for key, each in settings.items()}}
     query.pop("unit", None)
-    return urlunsplit(split._replace(query=urlencode(query, safe="/:")))
+    return f"{bare}?{urlencode(query, safe='/:')}" if query else bare
 
 
 async def sweep(
