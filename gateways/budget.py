@@ -23,7 +23,7 @@ HIGHEST_SHARE = 0.8  # of what is left: beyond it a lost answer already makes th
 SERIAL_TURNAROUND_MS = 20.0
 NETWORK_TURNAROUND_MS = 5.0
 
-_BEHIND_A_CONVERTER = Serial(device="")  # 9600 8N1, where a serial server's URL does not say
+ASSUMED_LINE = Serial(device="")  # 9600 8N1, behind a serial server whose URL does not say
 _MOST_CYCLES = 100_000  # periods that fit together only after more cycles are counted apart
 
 
@@ -95,7 +95,7 @@ def serial_of(url: BusUrl) -> Serial | None:
     """The serial format that paces a bus; none where the network is all there is."""
     if url.transport is Transport.TCP:
         return None
-    return url.serial or _BEHIND_A_CONVERTER
+    return url.serial or ASSUMED_LINE
 
 
 def assumed_turnaround_ms(url: BusUrl) -> float:

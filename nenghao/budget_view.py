@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateways.budget import HIGHEST_SHARE, RESERVE, BusBudget, MeterBudget
+from gateways.budget import ASSUMED_LINE, HIGHEST_SHARE, RESERVE, BusBudget, MeterBudget
 from gateways.bus_url import Serial
 from gateways.commission.cut import named
 from nenghao.inspection import Defect, Inspection
@@ -166,4 +166,4 @@ def _spoken(serial: Serial | None) -> str:
     if serial is None:
         return "网络"
     settings = f"{serial.baudrate} {serial.bytesize}{serial.parity}{serial.stopbits}"
-    return settings if serial.device else f"{settings} (假定)"
+    return f"{settings} (假定)" if serial is ASSUMED_LINE else settings

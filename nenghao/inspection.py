@@ -15,7 +15,7 @@ from documents.secret import SecretMissing
 from documents.settings import BrokerSettings
 from documents.tree import read_tree
 from gateways.app import CutInvalid, load_cut
-from gateways.bus_url import BusUrl
+from gateways.bus_url import BusUrl, Transport
 from gateways.commission.cut import CheckedBus, check_cut
 from gateways.settings import GatewaySettings, load_settings
 from link.broker import broker_of
@@ -127,7 +127,7 @@ def _broker_defects(
 
 def _port_defects(file: Path, bus: CheckedBus) -> Iterator[Defect]:
     url = bus.url
-    if url.serial is None:
+    if url.serial is None or url.transport is not Transport.SERIAL:
         return
     key = f"buses[{bus.path[-1]}].url"
     device = Path(url.serial.device)

@@ -193,7 +193,7 @@ def _shared_lines(buses: Iterable[CheckedBus]) -> list[Mistake]:
     owners: dict[object, Path] = {}
     for bus in buses:
         url = bus.url
-        line = url.serial.device if url.serial else (url.host, url.port)
+        line = (url.serial.device if url.serial else "", url.host, url.port)
         owner = owners.setdefault(line, bus.path)
         if owner != bus.path:
             message = f"{bus.entry.url} is already the line of {spell(owner)}"
