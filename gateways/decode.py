@@ -8,7 +8,7 @@ its own absolute address, so a missing block can never shift another one's value
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from math import isfinite
+from math import isfinite, nan
 from operator import itemgetter, mul, truediv
 from struct import Struct as Layout
 from typing import Any
@@ -32,6 +32,9 @@ _CODES = {
     Format.INT64: "q",
     Format.FLOAT32: "f",
     Format.FLOAT64: "d",
+    Format.BCD32: "4s",
+    Format.BCD48: "6s",
+    Format.BCD64: "8s",
 }
 # SunSpec Information Model Specification, type sunssf: powers of ten from -10 to 10.
 _POWERS: tuple[int, ...] = tuple(10**power for power in range(11))
@@ -159,18 +162,30 @@ class _Unpacker:
         ordered = sorted({field.address: field for field in fields}.values(), key=_address)
         swapped = [field for field in ordered if _is_low_first(field)]
         direct = [field for field in ordered if not _is_low_first(field)]
+        in_order = (*direct, *reversed(swapped))
         mirrored = [(block.end - field.end, field) for field in reversed(swapped)]
         self._pack = Layout(f">{block.count}H").pack
         self._direct = _layout(block.count, [(f.address - block.address, f) for f in direct]).unpack
         self._mirrored = _layout(block.count, mirrored).unpack if swapped else None
-        in_order = (*direct, *reversed(swapped))
+        self._bcd = frozenset(i for i, field in enumerate(in_order) if field.format.is_bcd)
+        self._is_simple = self._mirrored is None and not self._bcd
         self.position = {field.address: index for index, field in enumerate(in_order)}
 
     def __call__(self, words: Sequence[int]) -> Raw:
         raw = self._direct(self._pack(*words))
-        if self._mirrored is None:
+        if self._is_simple:
             return raw
-        return raw + self._mirrored(self._pack(*reversed(words)))
+        if self._mirrored is not None:
+            raw += self._mirrored(self._pack(*reversed(words)))
+        if not self._bcd:
+            return raw
+        return tuple(_decimal(n) if i in self._bcd else n for i, n in enumerate(raw))
+
+
+def _decimal(octets: Any) -> float:
+    """Packed decimal digits as a number; a digit above 9 makes it none: NaN, a fault."""
+    digits = octets.hex()
+    return int(digits) if digits.isdecimal() else nan
 
 
 def _address(field: Part) -> int:

@@ -57,6 +57,9 @@ def _text(octets: bytes) -> str:
 
 
 def _number(kind: Format, octets: bytes) -> str:
+    if kind.is_bcd:
+        digits = octets.hex()
+        return digits if digits.isdecimal() else ""
     if kind.is_float:
         (number,) = unpack(_FLOATS[kind], octets)
         return f"{number:.{_DIGITS[kind]}g}" if isfinite(number) else ""

@@ -31,6 +31,9 @@ class Format(StrEnum):
     INT64 = "int64"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    BCD32 = "bcd32"  # four decimal digits a register, the first one high
+    BCD48 = "bcd48"
+    BCD64 = "bcd64"
 
     @property
     def registers(self) -> int:
@@ -39,6 +42,10 @@ class Format(StrEnum):
     @property
     def is_float(self) -> bool:
         return self.value.startswith("float")
+
+    @property
+    def is_bcd(self) -> bool:
+        return self.value.startswith("bcd")
 
 
 class WordOrder(StrEnum):
@@ -53,6 +60,7 @@ class RatioOn(StrEnum):
 
     ALL = "all"
     ENERGY = "energy"
+    NONE = "none"  # the meter has already multiplied
 
 
 class Priority(StrEnum):
@@ -114,7 +122,8 @@ class Register(Struct, frozen=True, kw_only=True):
         scale: exact, into the quantity's unit.
         exponent: the int16 register that holds a power of ten at run time (SunSpec), if any.
         ratio: whether a ratio of the gateway applies; no, where the meter already did.
-        rollover: where the counter returns to zero, in the quantity's unit before any ratio.
+        rollover: where the counter returns to zero, in the quantity's unit before any ratio and
+            before the power of ten of `exponent`.
         uncertain: why to compare with the display before trusting it, if so.
         every_s: how often it is read; 0 for every cycle of its bus.
         priority: whether it waits where time is short.
@@ -138,10 +147,17 @@ class Register(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one request may ask for."""
+    """What one request may ask for, and what has to pass before the first one.
+
+    Attributes:
+        registers: in one request, at most.
+        even: whether its first address and its length have to be even.
+        connect_pause_ms: how long a device wants to be left alone after connecting to it.
+    """
 
     registers: int = LONGEST_READ
     even: bool = False
+    connect_pause_ms: int = 0
 
 
 class TestVector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

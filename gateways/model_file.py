@@ -4,99 +4,25 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from msgspec import Struct
-
 from gateways.model import (
     LAST_ADDRESS,
     LONGEST_READ,
     Format,
     IdentityField,
     IdentityName,
-    Limits,
     MeterModel,
     Part,
-    Priority,
     RatioOn,
     Register,
     Table,
-    TestVector,
     WordOrder,
 )
+from gateways.model_document import CONFIDENCE, MEASURES, Document, IdentityLine, Line, Piece, Scale
 from gateways.model_options import apply_options
 from gateways.strict import ContentInvalid, Path, convert, nearest
 from metering.quantity import QUANTITIES, Kind
 
-Scale = int | float | str
-
-
-class _Periods(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often a register is read that says nothing itself, in seconds; 0 for every cycle."""
-
-    gauge: int = 0
-    counter: int = 60
-
-
-class _IdentityLine(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Where a device says who it is: a number by `format`, or text of `registers`."""
-
-    address: int
-    format: Format | None = None
-    registers: int | None = None
-    table: Table | None = None
-    word_order: WordOrder | None = None
-    expect: tuple[int | str, ...] = ()
-    note: str | None = None
-
-
-class _Document(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The file's own shape, once its options are applied."""
-
-    name: str
-    maker: str
-    measures: str
-    confidence: str
-    sources: tuple[str, ...]
-    table: Table
-    registers: list[dict[str, Any]]  # the door: each becomes a _Line
-    format: Format = Format.FLOAT32
-    word_order: WordOrder = WordOrder.HIGH_FIRST
-    generator: bool = False
-    limits: Limits = Limits()
-    fill: int = 0
-    ratio_on: RatioOn = RatioOn.ALL
-    sentinels: dict[Format, tuple[int, ...]] = {}
-    every_s: _Periods = _Periods()
-    identity: dict[IdentityName, _IdentityLine] = {}
-    notes: tuple[str, ...] = ()
-    options: dict[str, Any] = {}  # the door: read by apply_options
-    test_vectors: tuple[TestVector, ...] = ()
-
-
-class _Piece(Struct, kw_only=True, forbid_unknown_fields=True):
-    address: int
-    format: Format | None = None
-    word_order: WordOrder | None = None
-    weight: int = 1
-
-
-class _Line(Struct, kw_only=True, forbid_unknown_fields=True):
-    quantity: str
-    address: int | None = None
-    combine: tuple[_Piece, ...] = ()
-    table: Table | None = None
-    format: Format | None = None
-    word_order: WordOrder | None = None
-    scale: Scale = 1
-    exponent: int | None = None
-    rollover: float | None = None
-    uncertain: str | None = None
-    every_s: int | None = None
-    priority: Priority = Priority.NORMAL
-    note: str | None = None
-
-
-_MEASURES = ("electricity", "solar", "water", "heat", "gas")
-_CONFIDENCE = ("high", "medium", "low")
+_DECIMALS_A_REGISTER = 4
 
 
 def read_model(
@@ -113,13 +39,19 @@ def read_model(
         ContentInvalid: what is wrong and where; a mistyped key comes with the nearest known one.
     """
     applied, warnings = apply_options(model_id, content, options or {})
-    document = convert(model_id, applied, _Document)
+    document = convert(model_id, applied, Document)
     _check_document(model_id, document)
-    registers = tuple(
-        _Lines(model_id, document, ("registers", index)).register(line)
+    lines = {
+        index: convert(model_id, line, Line, ("registers", index))
         for index, line in enumerate(document.registers)
-    )
-    _check_registers(model_id, registers)
+    }
+    by_line = {
+        index: _Lines(model_id, document, ("registers", index)).register(line)
+        for index, line in lines.items()
+        if line.present
+    }
+    _check_registers(model_id, by_line)
+    registers = tuple(by_line.values())
     return MeterModel(
         id=model_id,
         name=f"{document.maker} {document.name}",
@@ -132,25 +64,28 @@ def read_model(
         warnings=(*warnings, *_uncertain(registers)),
         test_vectors=document.test_vectors,
         identity=tuple(
-            _identity(model_id, document, name, line) for name, line in document.identity.items()
+            _identity(model_id, document, name, line)
+            for name in IdentityName
+            if (line := getattr(document.identity, name, None))
         ),
     )
 
 
 def _identity(
-    model_id: str, document: _Document, name: IdentityName, line: _IdentityLine
+    model_id: str, document: Document, name: IdentityName, line: IdentityLine
 ) -> IdentityField:
     if (line.format is None) == (line.registers is None):
         message = "either a format (a number) or registers (text) are needed"
         raise ContentInvalid(model_id, ("identity", name), message)
     count = line.format.registers if line.format else line.registers or 0
-    if not (1 <= count <= LONGEST_READ and 0 <= line.address <= LAST_ADDRESS + 1 - count):
-        message = f"{count} registers from {line.address} cannot be read"
+    address = line.address + document.shift
+    if not (1 <= count <= LONGEST_READ and 0 <= address <= LAST_ADDRESS + 1 - count):
+        message = f"{count} registers from {address} cannot be read"
         raise ContentInvalid(model_id, ("identity", name), message)
     return IdentityField(
         name=name,
         table=line.table or document.table,
-        address=line.address,
+        address=address,
         registers=count,
         format=line.format,
         word_order=line.word_order or document.word_order,
@@ -158,8 +93,10 @@ def _identity(
     )
 
 
-def _is_energy(quantity: str) -> bool:
-    return quantity.startswith(("energy_", "reactive_energy_"))
+def _takes_ratio(ratio_on: RatioOn, quantity: str) -> bool:
+    if ratio_on is RatioOn.ENERGY:
+        return quantity.startswith(("energy_", "reactive_energy_"))
+    return ratio_on is RatioOn.ALL
 
 
 def _uncertain(registers: tuple[Register, ...]) -> tuple[str, ...]:
@@ -170,9 +107,9 @@ def _uncertain(registers: tuple[Register, ...]) -> tuple[str, ...]:
     )
 
 
-def _check_document(model_id: str, document: _Document) -> None:
-    _check_word(model_id, "measures", document.measures, _MEASURES)
-    _check_word(model_id, "confidence", document.confidence, _CONFIDENCE)
+def _check_document(model_id: str, document: Document) -> None:
+    _check_word(model_id, "measures", document.measures, MEASURES)
+    _check_word(model_id, "confidence", document.confidence, CONFIDENCE)
     if not document.sources:
         raise ContentInvalid(model_id, ("sources",), "at least one source is needed")
     if not document.registers:
@@ -180,9 +117,20 @@ def _check_document(model_id: str, document: _Document) -> None:
     if not 1 <= document.limits.registers <= LONGEST_READ:
         message = f"1 to {LONGEST_READ} are possible, {document.limits.registers} came"
         raise ContentInvalid(model_id, ("limits", "registers"), message)
+    if document.limits.connect_pause_ms < 0:
+        message = f"0 or milliseconds are needed, {document.limits.connect_pause_ms} came"
+        raise ContentInvalid(model_id, ("limits", "connect_pause_ms"), message)
+    _check_period(model_id, document.every_s.gauge, ("every_s", "gauge"))
+    _check_period(model_id, document.every_s.counter, ("every_s", "counter"))
     for index, vector in enumerate(document.test_vectors):
         for quantity in vector.expect:
             _check_quantity(model_id, quantity, ("test_vectors", index, "expect", quantity))
+
+
+def _check_period(model_id: str, every_s: int, path: Path) -> None:
+    if every_s < 0:
+        message = f"0 (every cycle) or seconds are needed, {every_s} came"
+        raise ContentInvalid(model_id, path, message)
 
 
 def _check_word(model_id: str, key: str, word: str, known: tuple[str, ...]) -> None:
@@ -201,46 +149,65 @@ def _near_quantity(quantity: str) -> str:
     return meant if meant.startswith(", did") else ", see metering/quantity.py"
 
 
+def _counts(line: Line) -> bool:
+    return QUANTITIES[line.quantity].kind is Kind.COUNTER
+
+
 class _Lines:
     """Reads one line of `registers` with the document's defaults."""
 
-    def __init__(self, model_id: str, document: _Document, path: Path) -> None:
+    def __init__(self, model_id: str, document: Document, path: Path) -> None:
         self._id = model_id
         self._document = document
         self._path = path
 
-    def register(self, content: dict[str, Any]) -> Register:
-        line = convert(self._id, content, _Line, self._path)
+    def register(self, line: Line) -> Register:
         _check_quantity(self._id, line.quantity, (*self._path, "quantity"))
+        parts, scale = self._parts(line), self._scale(line.scale)
         return Register(
             quantity=line.quantity,
             table=line.table or self._document.table,
-            parts=self._parts(line),
-            scale=self._scale(line.scale),
+            parts=parts,
+            scale=scale,
             exponent=self._exponent(line.exponent),
-            ratio=self._document.ratio_on is RatioOn.ALL or _is_energy(line.quantity),
-            rollover=line.rollover,
+            ratio=_takes_ratio(self._document.ratio_on, line.quantity),
+            rollover=self._rollover(line, parts, scale),
             uncertain=line.uncertain,
             every_s=self._every_s(line),
             priority=line.priority,
         )
 
-    def _every_s(self, line: _Line) -> int:
-        periods = self._document.every_s
-        counts = QUANTITIES[line.quantity].kind is Kind.COUNTER
-        every_s = (
-            (periods.counter if counts else periods.gauge)
-            if line.every_s is None
-            else (line.every_s)
-        )
-        if every_s < 0:
-            raise self._wrong("every_s", f"0 (every cycle) or seconds are needed, {every_s} came")
-        return every_s
+    def _every_s(self, line: Line) -> int:
+        if line.every_s is None:
+            periods = self._document.every_s
+            return periods.counter if _counts(line) else periods.gauge
+        _check_period(self._id, line.every_s, (*self._path, "every_s"))
+        return line.every_s
 
-    def _parts(self, line: _Line) -> tuple[Part, ...]:
+    def _rollover(self, line: Line, parts: tuple[Part, ...], scale: Fraction) -> float | None:
+        if line.rollover is None:
+            return None
+        if not _counts(line):
+            raise self._wrong("rollover", f"{line.quantity} does not count")
+        if line.rollover == "width":
+            return float(self._width(parts) * abs(scale))
+        if line.rollover <= 0:
+            raise self._wrong("rollover", f"a number above 0 is needed, {line.rollover:g} came")
+        return line.rollover
+
+    def _width(self, parts: tuple[Part, ...]) -> int:
+        """How many steps a counter has before its registers are full."""
+        (part, *others) = parts
+        if others or not part.format.value.startswith(("uint", "bcd")):
+            raise self._wrong("rollover", "only one unsigned or BCD number has a width to roll at")
+        if part.format.is_bcd:
+            return int(10 ** (_DECIMALS_A_REGISTER * part.format.registers))
+        return int(2 ** (16 * part.format.registers))
+
+    def _parts(self, line: Line) -> tuple[Part, ...]:
         if (line.address is None) == (not line.combine):
             raise self._wrong("address", "either an address or combine is needed")
-        pieces = line.combine or (_Piece(address=line.address or 0),)
+        pieces = line.combine or (Piece(address=line.address or 0),)
         return tuple(
             self._part(
                 piece.address,
@@ -252,6 +219,7 @@ class _Lines:
         )
 
     def _part(self, address: int, number: Format, word_order: WordOrder, weight: int = 1) -> Part:
+        address += self._document.shift
         if not 0 <= address <= LAST_ADDRESS + 1 - number.registers:
             raise self._wrong("address", f"0 to {LAST_ADDRESS} are possible, {address} came")
         return Part(
@@ -259,7 +227,7 @@ class _Lines:
             format=number,
             word_order=word_order,
             weight=weight,
-            sentinels=frozenset(self._document.sentinels.get(number, ())),
+            sentinels=frozenset(getattr(self._document.sentinels, number, ())),
         )
 
     def _exponent(self, address: int | None) -> Part | None:
@@ -280,10 +248,10 @@ class _Lines:
         return ContentInvalid(self._id, (*self._path, key), message)
 
 
-def _check_registers(model_id: str, registers: tuple[Register, ...]) -> None:
+def _check_registers(model_id: str, registers: Mapping[int, Register]) -> None:
     owners: dict[tuple[Table, int], str] = {}
     named: set[str] = set()
-    for index, register in enumerate(registers):
+    for index, register in registers.items():
         path = ("registers", index)
         if register.quantity in named:
             message = f"{register.quantity} is already read from another register"
@@ -291,7 +259,7 @@ def _check_registers(model_id: str, registers: tuple[Register, ...]) -> None:
         named.add(register.quantity)
         for part in register.parts:
             _claim(model_id, path, owners, register, part)
-    for index, register in enumerate(registers):
+    for index, register in registers.items():
         exponent = register.exponent
         if exponent and (owner := owners.get((register.table, exponent.address))):
             message = f"address {exponent.address} is {owner}"

@@ -99,7 +99,7 @@ class _Resolver:
                 raise ContentInvalid(self._name, path, f"no value for the choice '{choice}'")
         for choice in value.keys() - {"option"}:
             _check_choice(self._name, option, choice, path)
-        return value[self._choices[key]]
+        return self.resolve(value[self._choices[key]], path)
 
 
 def _check_choice(name: str, option: Option, choice: object, path: Path) -> None:

@@ -105,6 +105,9 @@ class RegisterEncoder:
             return number
         # A counter, and the whole part of a split total, is cut; a gauge is rounded.
         whole = floor(number + _ALMOST) if self._is_counter or not is_last else round(number)
+        if part.format.is_bcd:
+            limit: int = 10 ** (4 * part.format.registers)
+            return whole % limit if self._is_counter else max(0, min(whole, limit - 1))
         bits = 16 * part.format.registers
         signed = part.format.value.startswith("int")
         if self._is_counter:
@@ -121,10 +124,15 @@ def _as_float32(number: float) -> float:
 
 
 def _placed(part: Part, number: float) -> tuple[tuple[int, int], ...]:
-    exact = number if part.format.is_float else int(number)
-    octets = pack(f">{_CODES[part.format]}", exact)
-    words = unpack(f">{part.format.registers}H", octets)
+    words = unpack(f">{part.format.registers}H", _octets(part, number))
     return tuple(zip(_addresses(part), _ordered(part, words), strict=True))
+
+
+def _octets(part: Part, number: float) -> bytes:
+    if part.format.is_bcd:
+        return bytes.fromhex(str(int(number)).zfill(4 * part.format.registers))
+    exact = number if part.format.is_float else int(number)
+    return pack(f">{_CODES[part.format]}", exact)
 
 
 def _addresses(part: Part) -> range:

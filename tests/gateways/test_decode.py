@@ -55,6 +55,9 @@ def test_1600_as_a_manual_prints_it():
         (Format.INT64, [0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE], -2.0),
         (Format.FLOAT32, [0x3F80, 0x0000], 1.0),
         (Format.FLOAT64, [0x3FF8, 0, 0, 0], 1.5),
+        (Format.BCD32, [0x1234, 0x5678], 12345678.0),
+        (Format.BCD48, [0x0000, 0x1243, 0x1116], 12431116.0),
+        (Format.BCD64, [0x0001, 0x0000, 0x0000, 0x0002], 1000000000002.0),
     ],
 )
 @pytest.mark.parametrize("order", [HIGH, LOW])
@@ -150,7 +153,29 @@ def test_what_is_not_finite_is_left_out_with_its_fault(words):
     )
 
 
-formats = st.sampled_from([Format.UINT32, Format.INT32, Format.FLOAT32, Format.UINT64])
+def test_a_digit_above_nine_is_no_value_and_spoils_no_other():
+    registers = [
+        register("volume_m3", part(0, Format.BCD48)),
+        register("volume_standard_m3", part(3, Format.BCD48), scale="0.0001"),
+        register("flow_m3_h", part(6, Format.FLOAT32, LOW)),
+    ]
+
+    words = [0x0000, 0x12A3, 0x1116, 0x0000, 0x1243, 0x1116, 0x0000, 0x4020]
+    assert decode(registers, {0: words}) == Decoded(
+        {"volume_standard_m3": 1243.1116, "flow_m3_h": 2.5}, Fault.NOT_FINITE
+    )
+
+
+def test_a_digit_above_nine_in_one_part_spoils_its_total():
+    volume = register("volume_m3", part(0, Format.BCD32, weight=1_000_000), part(2, Format.UINT16))
+
+    assert decode([volume], {0: [0x0000, 0x0012, 7]}).values == {"volume_m3": 12_000_007.0}
+    assert decode([volume], {0: [0x0000, 0x001A, 7]}) == Decoded({}, Fault.NOT_FINITE)
+
+
+formats = st.sampled_from(
+    [Format.UINT32, Format.INT32, Format.FLOAT32, Format.UINT64, Format.BCD48]
+)
 wirings = st.builds(
     Wiring,
     ratio=st.builds(

@@ -47,6 +47,7 @@ def test_text_has_no_word_order():
         (Format.UINT64, [0x0001, 0, 0, 2], HIGH, "281474976710658"),
         (Format.FLOAT32, [0x3F8C, 0xCCCD], HIGH, "1.1"),
         (Format.FLOAT64, [0x4002, 0, 0, 0], HIGH, "2.25"),
+        (Format.BCD48, [0x0001, 0x2243, 0x1116], HIGH, "000122431116"),
     ],
 )
 def test_a_number_is_decimal_text(number, words, order, text):
@@ -63,6 +64,7 @@ def test_a_number_is_decimal_text(number, words, order, text):
         (Format.UINT32, [0xFFFF, 0xFFFF]),
         (Format.INT16, [0xFFFF]),
         (Format.FLOAT32, [0x7FC0, 0]),
+        (Format.BCD32, [0x1234, 0x5A78]),
     ],
 )
 def test_a_field_that_says_nothing_is_left_out(number, words):

@@ -4,12 +4,14 @@ A case is not what our decoder once said: its words are written by hand, or enco
 vendor's table by another program, and its values follow from the vendor's facts.
 """
 
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import yaml
 from msgspec import convert
 
+from gateways.identity import decode_identity
 from gateways.meter import Meter, MeterEntry, build_meter
 from gateways.model import LAST_ADDRESS
 from gateways.model_file import read_model
@@ -26,20 +28,26 @@ def build(model, **entry) -> Meter:
     return build_meter(convert(content, MeterEntry), MODELS[model])
 
 
+def choices(model):
+    """Every choice of every option, one at a time."""
+    for option, entry in MODELS[model].get("options", {}).items():
+        for choice in entry["choices"]:
+            yield option, choice
+
+
+def image_of(words):
+    image = defaultdict(lambda: POISON)
+    for table, runs in words.items():
+        for address, run in runs.items():
+            for offset, word in enumerate(run):
+                image[table, int(address) + offset] = word
+    return image
+
+
 def answers(meter, words):
-    image = {
-        table: {
-            int(address) + offset: word
-            for address, run in runs.items()
-            for offset, word in enumerate(run)
-        }
-        for table, runs in words.items()
-    }
+    image = image_of(words)
     return [
-        (
-            block,
-            [image.get(block.table, {}).get(a, POISON) for a in range(block.address, block.end)],
-        )
+        (block, [image[block.table, address] for address in range(block.address, block.end)])
         for block in meter.blocks
     ]
 
@@ -55,6 +63,50 @@ def test_the_image_gives_exactly_the_expected_values(case):
     assert decoded.fault == content.get("fault")
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_image_says_who_the_device_is(case):
+    content = yaml.safe_load(case.read_text(encoding="utf-8"))
+    if "identity" not in content:
+        return
+    fields = build(case.parent.name, **content.get("meter", {})).model.identity
+    image = image_of(content["words"])
+    words = {
+        field.name: [
+            image[field.table, field.address + offset] for offset in range(field.registers)
+        ]
+        for field in fields
+    }
+
+    identity = decode_identity(fields, words)
+
+    assert identity == content["identity"]
+    for field in fields:
+        assert not field.expect or identity[field.name] in field.expect
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_identity_field_of_every_model_has_a_case(model):
+    shown = set()
+    for case in CASES:
+        if case.parent.name == model:
+            shown |= set(yaml.safe_load(case.read_text(encoding="utf-8")).get("identity", ()))
+
+    assert {field.name for field in read_model(model, MODELS[model]).identity} <= shown
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_choice_that_changes_what_is_read_has_a_case(model):
+    used = {}
+    for case in CASES:
+        if case.parent.name == model:
+            meter = yaml.safe_load(case.read_text(encoding="utf-8")).get("meter", {})
+            for option, choice in meter.get("options", {}).items():
+                used.setdefault(option, set()).add(choice)
+
+    for option, entry in MODELS[model].get("options", {}).items():
+        assert used.get(option, set()) - {entry["default"]}, option
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_register_of_every_model_has_a_case(model):
     expected = set()
@@ -62,9 +114,9 @@ def test_every_register_of_every_model_has_a_case(model):
         if case.parent.name == model:
             expected |= set(yaml.safe_load(case.read_text(encoding="utf-8"))["expect"])
 
-    assert {
-        register.quantity for register in read_model(model, MODELS[model]).registers
-    } <= expected
+    for option, choice in [(None, None), *choices(model)]:
+        registers = read_model(model, MODELS[model], {option: choice} if option else {}).registers
+        assert {register.quantity for register in registers} <= expected
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -81,9 +133,8 @@ def test_test_vectors_of_the_vendor_hold(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_option_of_every_model_can_be_chosen(model):
-    for option, entry in MODELS[model].get("options", {}).items():
-        for choice in entry["choices"]:
-            assert read_model(model, MODELS[model], {option: choice}).registers
+    for option, choice in choices(model):
+        assert build(model, options={option: choice}).blocks
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -117,6 +117,78 @@ def test_scales_are_exact(written, exact):
             content(measures="electric"),
             "m1: measures: unknown word 'electric', did you mean 'electricity'?",
         ),
+        (
+            content({"address": 0, "quantity": "voltage_l1_v", "every": 5}),
+            "m1: registers[0].every: unknown key 'every', did you mean 'every_s'?",
+        ),
+        (
+            content({"address": 0, "quantity": "voltage_l1_v", "every_s": -1}),
+            "m1: registers[0].every_s: 0 (every cycle) or seconds are needed, -1 came",
+        ),
+        (
+            content(every_s={"gauges": 5}),
+            "m1: every_s.gauges: unknown key 'gauges', did you mean 'gauge'?",
+        ),
+        (
+            content(every_s={"counter": -60}),
+            "m1: every_s.counter: 0 (every cycle) or seconds are needed, -60 came",
+        ),
+        (
+            content({"address": 0, "quantity": "voltage_l1_v", "priority": "urgent"}),
+            "m1: registers[0].priority: invalid enum value 'urgent'",
+        ),
+        (
+            content({"address": 0, "quantity": "voltage_l1_v", "rollover": 1000}),
+            "m1: registers[0].rollover: voltage_l1_v does not count",
+        ),
+        (
+            content({"address": 0, "quantity": "volume_m3", "rollover": 0}),
+            "m1: registers[0].rollover: a number above 0 is needed, 0 came",
+        ),
+        (
+            content({"address": 0, "quantity": "volume_m3", "rollover": "widht"}),
+            "m1: registers[0].rollover: invalid enum value 'widht'",
+        ),
+        (
+            content({"address": 0, "quantity": "volume_m3", "rollover": "width"}),
+            "m1: registers[0].rollover: only one unsigned or BCD number has a width to roll at",
+        ),
+        (
+            content({"address": 3, "quantity": "voltage_l1_v"}, shift=-4),
+            "m1: registers[0].address: 0 to 65535 are possible, -1 came",
+        ),
+        (
+            content(limits={"connect_pause_ms": -1}),
+            "m1: limits.connect_pause_ms: 0 or milliseconds are needed, -1 came",
+        ),
+        (
+            content(sentinels={"unit16": [1]}),
+            "m1: sentinels.unit16: unknown key 'unit16', did you mean 'uint16'?",
+        ),
+        (
+            content(identity={"seriel": {"address": 0, "registers": 2}}),
+            "m1: identity.seriel: unknown key 'seriel', did you mean 'serial'?",
+        ),
+        (
+            content(identity={"serial": {"address": 0}}),
+            "m1: identity.serial: either a format (a number) or registers (text) are needed",
+        ),
+        (
+            content(identity={"serial": {"address": 0, "format": "uint32", "registers": 2}}),
+            "m1: identity.serial: either a format (a number) or registers (text) are needed",
+        ),
+        (
+            content(identity={"serial": {"address": 0, "register": 2}}),
+            "m1: identity.serial.register: unknown key 'register', did you mean 'registers'?",
+        ),
+        (
+            content(identity={"serial": {"address": 65535, "format": "uint32"}}),
+            "m1: identity.serial: 2 registers from 65535 cannot be read",
+        ),
+        (
+            content(identity={"device": {"address": 0, "registers": 126}}),
+            "m1: identity.device: 126 registers from 0 cannot be read",
+        ),
         (content(sources=[]), "m1: sources: at least one source is needed"),
         (
             content(test_vectors=[{"source": "s", "address": 0, "words": [], "expect": {"x": 1}}]),
@@ -200,3 +272,102 @@ def test_what_is_uncertain_is_a_warning():
     assert read_model("m1", content(line)).warnings == (
         "voltage_l1_v is uncertain: from one page only",
     )
+
+
+def test_a_counter_is_read_every_minute_and_a_gauge_every_cycle_unless_the_file_says_else():
+    lines = (
+        {"address": 0, "quantity": "energy_import_kwh"},
+        {"address": 2, "quantity": "voltage_l1_v"},
+        {"address": 4, "quantity": "frequency_hz", "every_s": 300, "priority": "low"},
+    )
+
+    usual = read_model("m1", content(*lines)).registers
+    slower = read_model("m1", content(*lines, every_s={"gauge": 10, "counter": 900})).registers
+
+    assert [register.every_s for register in usual] == [60, 0, 300]
+    assert [register.every_s for register in slower] == [900, 10, 300]
+    assert [register.priority for register in usual] == ["normal", "normal", "low"]
+
+
+@pytest.mark.parametrize(
+    ("number", "scale", "rollover"),
+    [
+        ("uint16", 1, 65536.0),
+        ("uint32", 0.01, 42949672.96),
+        ("bcd48", 0.0001, 100000000.0),
+        ("uint32", -0.001, 4294967.296),
+    ],
+)
+def test_a_counter_may_roll_over_at_the_width_of_its_registers(number, scale, rollover):
+    line = {"address": 0, "quantity": "volume_m3", "format": number, "scale": scale}
+
+    (register,) = read_model("m1", content({**line, "rollover": "width"})).registers
+
+    assert register.rollover == rollover
+
+
+def test_every_address_is_shifted_together():
+    lines = (
+        {"address": 10, "quantity": "active_power_kw", "format": "int16", "exponent": 11},
+        {"quantity": "volume_m3", "combine": [{"address": 12}, {"address": 14}]},
+    )
+
+    model = read_model(
+        "m1", content(*lines, shift=-1, identity={"serial": {"address": 1, "registers": 2}})
+    )
+
+    assert [field.address for r in model.registers for field in r.fields] == [9, 10, 11, 13]
+    assert model.identity[0].address == 0
+
+
+def test_what_a_version_lacks_is_not_read_and_takes_no_place():
+    lines = (
+        {"address": 0, "quantity": "energy_export_kwh", "present": False},
+        {"address": 0, "quantity": "energy_import_kwh"},
+    )
+
+    assert [r.quantity for r in read_model("m1", content(*lines)).registers] == [
+        "energy_import_kwh"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ratio_on", "takes"),
+    [("all", [True, True]), ("energy", [False, True]), ("none", [False, False])],
+)
+def test_a_file_says_which_registers_are_before_the_transformers(ratio_on, takes):
+    lines = (
+        {"address": 0, "quantity": "active_power_kw"},
+        {"address": 2, "quantity": "energy_import_kwh"},
+    )
+
+    model = read_model("m1", content(*lines, ratio_on=ratio_on))
+
+    assert [register.ratio for register in model.registers] == takes
+
+
+def test_a_device_may_say_who_it_is():
+    identity = {
+        "serial": {"address": 4, "format": "uint32", "word_order": "low_first"},
+        "device": {"address": 0, "registers": 8, "table": "holding", "expect": [192, "CALEC"]},
+    }
+
+    serial, device = read_model("m1", content(identity=identity)).identity
+
+    assert (serial.registers, serial.format, serial.table) == (2, Format.UINT32, Table.INPUT)
+    assert (device.registers, device.format, device.table) == (8, None, Table.HOLDING)
+    assert device.expect == ("192", "CALEC")
+
+
+def test_a_choice_may_hold_another_choice():
+    options = {
+        "unit": {"choices": {"wh": "Wh", "kwh": "kWh"}, "default": "wh"},
+        "scaling": {"choices": {"tenths": "0.1", "plain": "1"}, "default": "tenths"},
+    }
+    inner = {"option": "unit", "wh": 0.0001, "kwh": 0.1}
+    line = {"address": 0, "quantity": "energy_import_kwh"}
+    scaled = {**line, "scale": {"option": "scaling", "tenths": inner, "plain": 1}}
+
+    model = read_model("m1", content(scaled, options=options), {"unit": "kwh"})
+
+    assert model.registers[0].scale == Fraction("0.1")
