@@ -115,24 +115,32 @@ def _from_words(words: Mapping[tuple[Table, int], int], model: MeterModel) -> di
 
 
 def ambiguity(found: Sequence[Fit]) -> str:
-    """What only the display can decide: another variant of the best model that reads as well.
+    """What only somebody at the meter can decide: another fit that is as good as the best one.
 
     Args:
         found: the fits of one unit, the best first.
     """
     for other in found[1:]:
-        best = found[0]
-        if other.variant.model.id != best.variant.model.id or best.score - other.score > _ALIKE:
+        if found[0].score - other.score > _ALIKE:
             continue
-        unlike = [q for q, value in best.values.items() if other.values.get(q, value) != value]
-        if unlike:
-            quantity = max(unlike, key=lambda q: _apart(best.values[q], other.values[q]))
-            return (
-                f"“{_name(best)}”和“{_name(other)}”读来一样可信，请与表面核对{chinese(quantity)}："
-                f"{spoken(quantity, best.values[quantity])} 还是 "
-                f"{spoken(quantity, other.values[quantity])}"
-            )
+        if other.variant.model.id != found[0].variant.model.id:
+            one, two = found[0].variant.model, other.variant.model
+            return f"{one.id} 和 {two.id} 读来一样可信，请看铭牌：{one.name} 还是 {two.name}"
+        if question := _unlike(found[0], other):
+            return question
     return ""
+
+
+def _unlike(best: Fit, other: Fit) -> str:
+    """The value in which two variants of a model differ most."""
+    unlike = [q for q, value in best.values.items() if other.values.get(q, value) != value]
+    if not unlike:
+        return ""
+    quantity = max(unlike, key=lambda q: _apart(best.values[q], other.values[q]))
+    return (
+        f"“{_name(best)}”和“{_name(other)}”读来一样可信，请与表面核对{chinese(quantity)}："
+        f"{spoken(quantity, best.values[quantity])} 还是 {spoken(quantity, other.values[quantity])}"
+    )
 
 
 def _name(fit: Fit) -> str:

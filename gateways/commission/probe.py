@@ -9,12 +9,13 @@ from msgspec import Struct
 from gateways.commission.fit import Fit
 from gateways.commission.image import Image
 from gateways.commission.match import again, fits, steps_of
-from gateways.commission.sweep import Heard, OpenBus, lines, sweep, varied
+from gateways.commission.sweep import Heard, OpenBus, SweepLine, lines, sweep, varied
 from gateways.commission.variants import Variant
 from gateways.plan import Block
 
 _SHOWN = 5  # fits of a unit that are watched and told
-_ALIKE = 4  # so many units asked, all answering: one device that does not look at the unit
+_ALIKE = 4  # of fewer units asked it is no wonder if all of them answer
+_OUTSIDERS = (247, 199)  # units that nobody gives to a meter
 _READ_TIMEOUT_MS = 1000
 
 
@@ -96,9 +97,18 @@ async def probe_bus(task: Task, open_bus: OpenBus, watcher: Watcher) -> Findings
     heard = await sweep(open_bus, ways, task.units, watcher.step, task.pings)
     sound = [each for each in heard if each.is_sound]
     noise = tuple(each for each in heard if not each.is_sound)
-    any_unit = len(sound) == len(task.units) >= _ALIKE
+    any_unit = len(sound) == len(task.units) and await _looks_at_no_unit(task, ways, open_bus)
     found = await _matched(task, sound[:1] if any_unit else sound, open_bus, watcher)
     return Findings(found=found, noise=noise, any_unit=any_unit)
+
+
+async def _looks_at_no_unit(task: Task, ways: Sequence[SweepLine], open_bus: OpenBus) -> bool:
+    """Whether a device answers that does not look at the unit: then nobody's unit is answered."""
+    if len(task.units) < _ALIKE:
+        return False
+    outsiders = [unit for unit in _OUTSIDERS if unit not in task.units]
+    heard = await sweep(open_bus, ways, outsiders, lambda _: None, task.pings)
+    return sum(each.is_sound for each in heard) == len(outsiders)
 
 
 async def _matched(

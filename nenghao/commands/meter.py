@@ -14,6 +14,7 @@ from gateways.commission.read import OneReading, read_once
 from gateways.commission.sweep import BAUDRATES, HIGHEST_UNIT, PARITIES
 from gateways.commission.variants import Variant, variants
 from gateways.meter import Meter, build_meters
+from gateways.model_schema import model_schema
 from metering.clock import SystemClock
 from metering.errors import PermanentError
 from nenghao.library import (
@@ -78,6 +79,12 @@ def _say_model(about: dict[str, Any], rows: Any) -> None:
     for heading, lines in (("警告", "warnings"), ("说明", "notes"), ("来源", "sources")):
         for line in about[lines]:
             say(f"{heading}: {line}")
+
+
+@meter.command()
+def schema() -> None:
+    """The JSON Schema of a model's file, for an editor."""
+    say_json(model_schema())
 
 
 @meter.command()

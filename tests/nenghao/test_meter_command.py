@@ -42,7 +42,7 @@ def test_the_library_as_a_document_has_every_model_with_options_and_warnings():
     assert chint["confidence"] == "medium"
     assert "voltage_l1_v" in chint["quantities"]
     assert chint["options"]["scaling"]["default"] == "tenths"
-    assert len(chint["warnings"]) == 1
+    assert chint["warnings"][0].startswith("option scaling is 'tenths' by default: ")
 
 
 def test_one_model_is_shown_with_its_registers_plan_and_sources():
@@ -83,6 +83,12 @@ def test_a_folder_without_models_is_a_usage_error(tmp_path):
 
     assert refused.code == 2
     assert "no meter models in" in refused.err
+
+
+def test_the_schema_of_a_models_file_is_one_document():
+    document = run("meter", "schema").document
+
+    assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
 # ---- read

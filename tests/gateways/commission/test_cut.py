@@ -92,13 +92,18 @@ def test_given_300_like_meters_when_configured_one_profile_and_a_list_are_enough
 
 
 def test_what_a_model_warns_of_is_told_once_with_the_meters_that_it_concerns():
-    few = check_cut([bus(entry(1, "chint_dtsu666"), entry(2, "chint_dtsu666"))], MODELS)
-    many = check_cut([bus(*(entry(unit, "chint_dtsu666") for unit in range(1, 21)))], MODELS)
+    doubtful = {
+        **MODELS["eastron_sdm120"],
+        "registers": [
+            {"address": 0, "quantity": "voltage_l1_v", "uncertain": "look at the display"}
+        ],
+    }
+    models = {"eastron_sdm120": doubtful}
 
-    text = (
-        "option scaling is 'tenths' by default: sources differ by powers of ten; "
-        "compare one voltage with the display"
-    )
+    few = check_cut([bus(entry(1), entry(2))], models)
+    many = check_cut([bus(*(entry(unit) for unit in range(1, 21)))], models)
+
+    text = "voltage_l1_v is uncertain: look at the display"
     assert [(m.message, m.warning) for m in few.mistakes] == [(f"m1, m2: {text}", True)]
     assert [m.message for m in many.mistakes] == [f"m1 … m20 (20): {text}"]
 

@@ -52,6 +52,15 @@ def test_what_only_the_display_can_decide_is_asked_with_both_values():
     )
 
 
+def test_two_models_with_one_map_are_told_apart_by_their_plates():
+    other = variants("eastron_sdm230", MODELS["eastron_sdm230"])[0]
+
+    assert ambiguity([fit(PLAIN, **RIGHT), fit(other, **RIGHT)]) == (
+        "eastron_sdm120 和 eastron_sdm230 读来一样可信，请看铭牌："
+        "Eastron SDM120-Modbus 还是 Eastron SDM230-Modbus"
+    )
+
+
 def test_a_clear_winner_leaves_nothing_to_ask():
     assert ambiguity([fit(PLAIN, **RIGHT), fit(SWAPPED, **WRONG)]) == ""
     assert ambiguity([fit(PLAIN, **RIGHT)]) == ""

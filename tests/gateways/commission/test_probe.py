@@ -9,7 +9,7 @@ from gateways.commission.probe import probe_bus
 from gateways.commission.sweep import LineClosed
 from metering.clock import SystemClock
 from nenghao.demo.stage import free_ports
-from tests.gateways.commission.bench import QuietWatcher, bent, devices, task
+from tests.gateways.commission.bench import MODELS, QuietWatcher, bent, devices, task
 from tests.servers.modbus import modbus_server
 
 CLOCK = SystemClock()
@@ -33,26 +33,21 @@ def best(findings, place=0):
     return findings.found[place].fits[0]
 
 
-MIXED = [
-    (1, "eastron_sdm630_v2"),
-    (2, "chint_dtsu666"),
-    (3, "acrel_adl3000"),
-    (4, "tuf2000m"),
-    (5, "schneider_iem3155"),
-    (6, "sunspec_inverter_103", {"direction": "export"}),
-    (7, "abb_b23_b24"),
-    (8, "eastron_sdm120"),
-]
-
-
-def test_of_a_whole_library_each_meter_of_a_bus_is_recognised():
-    findings = probing(*MIXED, units=range(1, 10))
-
-    assert [(found.heard.unit, found.fits[0].variant.model.id) for found in findings.found] == [
-        (unit, model) for unit, model, *_ in MIXED
+def test_of_a_whole_library_each_model_is_recognised():
+    entries = [
+        (unit, model, {"direction": "export" if MODELS[model]["measures"] == "solar" else "import"})
+        for unit, model in enumerate(MODELS, start=1)
     ]
-    assert [found.fits[0].variant.english for found in findings.found] == [""] * 8
+
+    findings = probing(*entries, units=range(1, len(entries) + 1))
+
+    found = {each.heard.unit: each.fits[0].variant for each in findings.found}
+    assert {unit: variant.model.id for unit, variant in found.items()} == {
+        unit: model for unit, model, _ in entries
+    }
+    assert {variant.english for variant in found.values()} == {""}
     assert findings.is_settled
+    assert not findings.any_unit
 
 
 @pytest.mark.parametrize(
