@@ -220,6 +220,11 @@ def test_an_exception_is_a_refusal_at_once_with_its_code(run, code, function_byt
     assert run(scenario, reply, LONG_MS) == (code, [7100, 7101, 7102])
 
 
+def test_a_gateway_that_got_no_answer_says_that_the_meter_is_silent(run):
+    with pytest.raises(MeterSilent, match="the gateway got no answer"):
+        run(ask, replying(lambda q: q.refused(0x0B)), LONG_MS)
+
+
 def test_a_line_that_is_never_silent_is_corrupt_and_not_asked(run):
     async def scenario(bus, slaves):
         await ask(bus, slaves)
