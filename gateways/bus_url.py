@@ -1,9 +1,12 @@
 """Bus URL: a text -> where a bus is and how to speak to it.
 
 `tcp://host:502`, `serial:///dev/ttyUSB0?baudrate=9600&parity=N`, `rtu+tcp://host:4001`. All take
-`timeout_ms`; `unit` is for commands that read one meter and is not a property of the bus.
+`timeout_ms`; `unit` is for commands that read one meter and is not a property of the bus. To
+`rtu+tcp` a serial format may be told: it is set at the serial server, and here only says how long
+the wire takes.
 """
 
+import re
 from enum import StrEnum
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -25,9 +28,9 @@ class Transport(StrEnum):
 
 
 class Serial(Struct, frozen=True, kw_only=True):
-    """A serial port's settings."""
+    """A serial line's settings; `device` is empty if the port is not of this box."""
 
-    device: str
+    device: str = ""
     baudrate: int = 9600
     parity: str = "N"
     bytesize: int = 8
@@ -35,7 +38,7 @@ class Serial(Struct, frozen=True, kw_only=True):
 
 
 class BusUrl(Struct, frozen=True, kw_only=True):
-    """A parsed URL; `host` and `port` for the network, `serial` for a port of this box."""
+    """A parsed URL; `host` and `port` for the network, `serial` for a serial line if it is told."""
 
     transport: Transport
     host: str = ""
@@ -51,6 +54,26 @@ class BusUrlInvalid(PermanentError):
 
 _NUMBERS = ("timeout_ms", "unit")
 _SERIAL_NUMBERS = ("baudrate", "bytesize", "stopbits")
+_CHOICES = {
+    "baudrate": range(50, 4_000_001),
+    "bytesize": (8,),  # RTU is eight bits: Modbus over Serial Line V1.02, section 2.5.1
+    "stopbits": (1, 2),
+}
+# The kernel numbers these in the order of plugging in.
+_NUMBERED = re.compile(r"/dev/tty(USB|ACM)\d+")
+
+
+def is_stable(url: str) -> bool:
+    """Whether `url` leads to the same bus after a reboot or after replugging.
+
+    `/dev/ttyUSB0` may be another adapter tomorrow; `/dev/serial/by-id/…`, `/dev/serial/by-path/…`,
+    a link of the operator's own and a port soldered to the board stay. So do network addresses.
+
+    Raises:
+        BusUrlInvalid: see `parse_bus_url`.
+    """
+    serial = parse_bus_url(url).serial
+    return serial is None or not _NUMBERED.fullmatch(serial.device)
 
 
 def parse_bus_url(url: str) -> BusUrl:
@@ -65,32 +88,37 @@ def parse_bus_url(url: str) -> BusUrl:
         raise BusUrlInvalid(f"{url}: unknown scheme '{split.scheme}'{known}")
     transport = Transport(split.scheme)
     known_keys = (*_NUMBERS, *_SERIAL_NUMBERS, "parity")
-    numbers, parity = _query(url, split, known_keys[: 6 if transport is Transport.SERIAL else 2])
+    numbers, parity = _query(url, split, known_keys[: 2 if transport is Transport.TCP else 6])
     timeout_ms, unit = numbers.pop("timeout_ms", TIMEOUT_MS), numbers.pop("unit", None)
     if not timeout_ms:
         raise BusUrlInvalid(f"{url}: timeout_ms must be above 0")
     if transport is Transport.SERIAL:
         if not split.path or split.netloc:
             raise BusUrlInvalid(f"{url}: a device is needed, as in serial:///dev/ttyUSB0")
-        serial = Serial(device=split.path, parity=parity, **numbers)
+        serial = Serial(device=split.path, parity=parity or "N", **numbers)
         return BusUrl(transport=transport, serial=serial, timeout_ms=timeout_ms, unit=unit)
     host, port = _address(url, split)
-    return BusUrl(transport=transport, host=host, port=port, timeout_ms=timeout_ms, unit=unit)
+    told = Serial(device="", parity=parity or "N", **numbers) if numbers or parity else None
+    return BusUrl(
+        transport=transport, host=host, port=port, serial=told, timeout_ms=timeout_ms, unit=unit
+    )
 
 
 def _query(url: str, split: SplitResult, known: tuple[str, ...]) -> tuple[dict[str, int], str]:
     numbers: dict[str, int] = {}
-    parity = "N"
+    parity = ""
     for key, value in parse_qsl(split.query, keep_blank_values=True):
         if key not in known:
             raise BusUrlInvalid(f"{url}: unknown key '{key}'{nearest(key, known)}")
         if key == "parity":
-            parity = value
+            parity = value or "?"
         elif value.isascii() and value.isdigit():
             numbers[key] = int(value)
+            if numbers[key] not in _CHOICES.get(key, (numbers[key],)):
+                raise BusUrlInvalid(f"{url}: {key} cannot be {value}")
         else:
             raise BusUrlInvalid(f"{url}: {key} needs a whole number, '{value}' came")
-    if parity not in ("N", "E", "O"):
+    if parity not in ("", "N", "E", "O"):
         raise BusUrlInvalid(f"{url}: parity is N, E or O, '{parity}' came")
     return numbers, parity
 

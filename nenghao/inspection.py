@@ -15,12 +15,11 @@ from documents.secret import SecretMissing
 from documents.settings import BrokerSettings
 from documents.tree import read_tree
 from gateways.app import CutInvalid, load_cut
-from gateways.bus_url import BusUrl, Transport
+from gateways.bus_url import Transport, is_stable
 from gateways.commission.cut import CheckedBus, check_cut
 from gateways.settings import GatewaySettings, load_settings
 from link.broker import broker_of
 
-_STABLE = ("/dev/serial/by-id/", "/dev/serial/by-path/")
 _TLS_FILES = ("ca_file", "certificate_file", "key_file")
 
 
@@ -137,17 +136,12 @@ def _port_defects(file: Path, bus: CheckedBus) -> Iterator[Defect]:
         yield _defect(file, key, f"{device} 不是串口 (is no serial port)")
     elif not os.access(device, os.R_OK | os.W_OK):
         yield _defect(file, key, f"{device} 无权打开：加入 dialout 组 (permission denied)")
-    if not is_stable(url):
+    if not is_stable(bus.entry.url):
         message = (
-            f"{device} 重启或重插后可能改号：改用 {_STABLE[0]} 或 {_STABLE[1]} 下的名字 "
-            "(not a stable name)"
+            f"{device} 重启或重插后可能改号：改用 /dev/serial/by-id/ 或 "
+            "/dev/serial/by-path/ 下的名字 (not a stable name)"
         )
         yield Defect(file=str(file), key=key, message=message, warning=True)
-
-
-def is_stable(url: BusUrl) -> bool:
-    """Whether the URL names the same line after a restart."""
-    return url.serial is None or url.serial.device.startswith(_STABLE)
 
 
 def _defect(file: Path, key: str, message: str) -> Defect:

@@ -14,7 +14,7 @@ _SERIAL = {
     "baudrate": ("1200", "2400", "4800", "9600", "19200", "38400", "57600", "115200"),
     "parity": ("N", "E", "O"),
     "stopbits": ("1", "2"),
-    "bytesize": ("7", "8"),
+    "bytesize": ("8",),  # RTU is eight bits
 }
 _TIMEOUT = "timeout_ms"  # of one answer
 _POSITIVE = re.compile("[1-9][0-9]*")
@@ -67,9 +67,9 @@ def parse_bus_url(url: str) -> BusUrl:
         return _serial(url, parts)
     if not parts.hostname or not port or parts.path:
         raise ValueError(f"{parts.scheme}://host:port is needed, '{url}' came")
-    return BusUrl(
-        line=Line(parts.scheme), place=f"{parts.hostname}:{port}", settings=_settings(parts, ())
-    )
+    line = Line(parts.scheme)
+    choices = tuple(_SERIAL) if line is Line.RTU_OVER_TCP else ()
+    return BusUrl(line=line, place=f"{parts.hostname}:{port}", settings=_settings(parts, choices))
 
 
 def _serial(url: str, parts: SplitResult) -> BusUrl:

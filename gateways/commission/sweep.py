@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
 
-from gateways.bus_url import Transport, parse_bus_url
+from gateways.bus_url import BusUrl, Transport, parse_bus_url
 from gateways.model import Table
 from gateways.plan import Block
 from gateways.poll import (
@@ -81,7 +81,7 @@ def lines(
     if timeout_ms is None and "timeout_ms" in dict(parse_qsl(urlsplit(url).query)):
         timeout_ms = parsed.timeout_ms
     if parsed.transport is not Transport.SERIAL:
-        hasty = varied(url, timeout_ms=timeout_ms or _NETWORK_MS)
+        hasty = varied(url, timeout_ms=timeout_ms or _network_ms(parsed))
         return (SweepLine(url=varied(url), hasty=hasty),)
     return tuple(
         SweepLine(
@@ -91,6 +91,11 @@ def lines(
         for baudrate in baudrates
         for parity in parities
     )
+
+
+def _network_ms(url: BusUrl) -> int:
+    """The same behind a network; behind a serial server the line's own time comes on top."""
+    return _NETWORK_MS + (ping_timeout_ms(url.serial.baudrate) if url.serial else 0)
 
 
 def ping_timeout_ms(baudrate: int) -> int:

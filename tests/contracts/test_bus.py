@@ -1,4 +1,7 @@
-"""What every `gateways.poll.Bus` does: one suite on the fake and on Modbus TCP over a socket."""
+"""What every `gateways.poll.Bus` does: one suite on the fake and on all three transports.
+
+TCP and RTU over TCP go over a socket, RTU over a pseudo-terminal.
+"""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -11,6 +14,7 @@ from gateways.poll import MeterRefused, MeterSilent
 from metering.clock import SystemClock
 from tests.fakes.bus import FakeBus
 from tests.servers.modbus import modbus_server
+from tests.servers.rtu import rtu_on_a_port, rtu_over_tcp
 
 SILENT, REFUSING = 8, 9
 
@@ -40,7 +44,38 @@ async def modbus_tcp():
             await bus.close()
 
 
-@pytest.fixture(params=[fake, modbus_tcp], ids=lambda make: make.__name__)
+@asynccontextmanager
+async def rtu(line):
+    async def behave(question, write):
+        if question.unit == REFUSING:
+            write(question.refused(2))
+        elif question.unit != SILENT:
+            write(question.right([question.address + i for i in range(question.count)]))
+
+    async with line() as slaves:
+        slaves.behave = behave
+        bus = open_bus(f"{slaves.url}?baudrate=115200&timeout_ms=200", SystemClock())
+        try:
+            yield bus
+        finally:
+            await bus.close()
+
+
+@asynccontextmanager
+async def modbus_rtu():
+    async with rtu(rtu_on_a_port) as bus:
+        yield bus
+
+
+@asynccontextmanager
+async def modbus_rtu_over_tcp():
+    async with rtu(rtu_over_tcp) as bus:
+        yield bus
+
+
+@pytest.fixture(
+    params=[fake, modbus_tcp, modbus_rtu, modbus_rtu_over_tcp], ids=lambda make: make.__name__
+)
 def run(request):
     def inside(scenario):
         async def opened():

@@ -38,6 +38,12 @@ def test_a_network_has_one_line(url):
     assert line == SweepLine(url=url, hasty=f"{url}?timeout_ms=300")
 
 
+def test_behind_a_serial_server_that_is_told_as_slow_the_line_is_given_its_time_too():
+    (line,) = lines("rtu+tcp://h:4001?baudrate=1200", [9600], ["N"])
+
+    assert line.hasty == "rtu+tcp://h:4001?baudrate=1200&timeout_ms=622"
+
+
 def test_a_timeout_that_is_given_is_kept():
     assert lines("tcp://h?timeout_ms=900", [9600], ["N"])[0].hasty == "tcp://h?timeout_ms=900"
     assert lines("tcp://h", [9600], ["N"], 50)[0].hasty == "tcp://h?timeout_ms=50"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateways.adapters.modbus import TransportMissing, open_bus
+from gateways.adapters.modbus import open_bus
 from gateways.model import Table
 from gateways.poll import (
     AnswerForeign,
@@ -322,9 +322,3 @@ def test_closing_while_a_request_is_in_flight_leaves_nothing_behind():
 def test_junk_is_foreign_or_silence_never_a_value(junk):
     with pytest.raises((AnswerForeign, MeterSilent)):
         run(ask, replying(lambda _question: junk))
-
-
-@pytest.mark.parametrize("url", ["serial:///dev/ttyUSB0", "rtu+tcp://127.0.0.1:4001"])
-def test_a_transport_of_a_later_version_is_refused_by_name(url):
-    with pytest.raises(TransportMissing, match="only tcp:// buses"):
-        open_bus(url, SystemClock())
