@@ -142,6 +142,7 @@ def say_findings(findings: Findings) -> None:
         say(f"! 单元 {noise.unit}: 收到字节但不成帧 ({noise.url})：波特率或校验位不符，或地址重复")
     if not findings.found:
         say("没有从站应答：先查 A/B 线是否接反、表是否通电，再查波特率、校验位和地址范围")
+        say("仍没有：有的设备反应慢，加 --timeout-ms 700 再找一遍")
         return
     columns = ("单元", "应答", "型号 model", "评分", "与型号文件的差别", "依据")
     say_table(columns, (row for found in findings.found for row in _rows(found)))
