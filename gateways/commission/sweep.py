@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
 
-from gateways.bus_url import BusUrl, Transport, parse_bus_url
+from gateways.bus_url import Transport, parse_bus_url
 from gateways.model import Table
 from gateways.plan import Block
 from gateways.poll import (
@@ -30,8 +30,9 @@ PARITIES = ("N", "E")
 HIGHEST_UNIT = 247  # Modbus over Serial Line V1.02, 2.2
 PING = Block(Table.HOLDING, 0, 1)
 
-_TURNAROUND_MS = 120  # what meters take at most to begin an answer, but for the slowest
-_PING_CHARACTERS = 8 + 7 + 2 * 3.5  # request, answer, and the silences around them
+# What meters take at most to begin an answer, but for the slowest. On a serial line the bus adds
+# what the wire takes; behind a network a converter or a second line may stand.
+_TURNAROUND_MS = 120
 _NETWORK_MS = 300
 _NO_PATH = 0x0A  # a TCP gateway says that nothing is connected there
 _OPENINGS = 4  # attempts to open a bus at first
@@ -75,32 +76,22 @@ def lines(
     """What to try: each speed and parity of a serial port, else the URL that is given.
 
     Args:
-        timeout_ms: none for the shortest that is sensible at each speed.
+        timeout_ms: none for the shortest that is sensible.
     """
     parsed = parse_bus_url(url)
     if timeout_ms is None and "timeout_ms" in dict(parse_qsl(urlsplit(url).query)):
         timeout_ms = parsed.timeout_ms
     if parsed.transport is not Transport.SERIAL:
-        hasty = varied(url, timeout_ms=timeout_ms or _network_ms(parsed))
+        hasty = varied(url, timeout_ms=timeout_ms or _NETWORK_MS)
         return (SweepLine(url=varied(url), hasty=hasty),)
     return tuple(
         SweepLine(
             url=(line := varied(url, baudrate=baudrate, parity=parity)),
-            hasty=varied(line, timeout_ms=timeout_ms or ping_timeout_ms(baudrate)),
+            hasty=varied(line, timeout_ms=timeout_ms or _TURNAROUND_MS),
         )
         for baudrate in baudrates
         for parity in parities
     )
-
-
-def _network_ms(url: BusUrl) -> int:
-    """The same behind a network; behind a serial server the line's own time comes on top."""
-    return _NETWORK_MS + (ping_timeout_ms(url.serial.baudrate) if url.serial else 0)
-
-
-def ping_timeout_ms(baudrate: int) -> int:
-    """How long the shortest question and its answer may take."""
-    return _TURNAROUND_MS + round(_PING_CHARACTERS * 11 * 1000 / baudrate)
 
 
 def varied(url: str, **settings: object) -> str:
