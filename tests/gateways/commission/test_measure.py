@@ -2,11 +2,16 @@
 
 import asyncio
 
+import pytest
+
 from gateways.adapters.modbus import open_bus
+from gateways.bus_url import Serial
 from gateways.commission.measure import measure_turnarounds
 from gateways.meter import build_meters
 from metering.clock import SystemClock
 from tests.gateways.commission.bench import MODELS
+from tests.servers.libmodbus import libmodbus_slaves
+from tests.servers.line import line
 from tests.servers.modbus import modbus_server
 
 
@@ -46,3 +51,22 @@ def test_a_quick_meter_costs_next_to_nothing():
     turnarounds, _ = measured(behave)
 
     assert all(0 <= ms < 15 for ms in turnarounds.values())
+
+
+@pytest.mark.server
+def test_on_a_serial_line_the_time_of_the_wire_is_taken_off():
+    serial = Serial(baudrate=9600)
+
+    async def inside(device):
+        bus = open_bus(f"serial://{device}?baudrate=9600", SystemClock())
+        entry = {"id": "m", "model": "eastron_sdm120", "unit": 1}
+        meters = build_meters({"url": "tcp://h", "meters": [entry]}, MODELS)
+        try:
+            return await measure_turnarounds(bus, meters, serial, lambda _steps: None)
+        finally:
+            await bus.close()
+
+    with line(9600) as wire, libmodbus_slaves(wire.devices[1:], [1], baudrate=9600):
+        turnarounds = asyncio.run(inside(wire.devices[0]))
+
+    assert 0 <= turnarounds["m"] < 15  # of some 90 ms that its longest block takes
