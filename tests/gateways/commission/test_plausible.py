@@ -113,7 +113,17 @@ def test_nothing_but_zeros_is_no_reading():
 
 
 def test_no_values_at_all_are_implausible():
+    assert doubts({}) == ["没有任何数值"]
     assert not judge({}).is_plausible
+
+
+def test_no_voltage_at_all_is_implausible_however_right_the_rest():
+    dead = changed(voltage_l1_v=0.0, voltage_l2_v=0.0, voltage_l3_v=0.0)
+
+    judged = judge(dead)
+
+    assert "A相电压 0.0 V，应为 230 V 左右" in [reason.text for reason in judged.doubts]
+    assert not judged.is_plausible
 
 
 def test_a_phase_that_is_not_connected_is_told_and_is_no_fault():
@@ -134,9 +144,13 @@ def test_a_building_at_rest_is_plausible():
 
 
 def test_voltages_behind_transformers_are_judged_before_them():
-    primary = {"voltage_l1_v": 5_780.0, "voltage_l12_v": 10_010.0}
+    primary = {"voltage_l1_v": 4_600.0, "voltage_l12_v": 7_960.0}
 
-    assert doubts(primary, pt=100) == []
+    assert doubts(primary, pt=20) == []
+    assert doubts(primary) == [
+        "A相电压 4600.0 V，应为 230 V 左右",
+        "AB线电压 7960.0 V，应为 400 V 左右",
+    ]
     assert doubts({"voltage_l1_v": 57_800.0}, pt=100) == [
         "A相电压 57800.0 V 超出 0–50000 V",
         "A相电压 57800.0 V，应为 23000 V 左右",
@@ -156,6 +170,13 @@ def test_a_counter_that_rises_speaks_for_the_reading():
 
     assert "10 s 内 正向有功电能 增加 0.020 kWh" in [r.text for r in judged.reasons if r.good]
     assert judged.score > judge(THREE_PHASE).score
+
+
+def test_what_is_given_is_counted_as_well_as_what_is_taken():
+    given = {"active_power_kw": -600.0, "energy_export_kwh": 1_001.6}
+    before = Earlier(values={"energy_export_kwh": 1_000.0}, elapsed_s=10)
+
+    assert doubts(given, before) == []
 
 
 @pytest.mark.parametrize(

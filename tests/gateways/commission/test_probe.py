@@ -10,7 +10,7 @@ from gateways.commission.sweep import LineClosed
 from metering.clock import SystemClock
 from nenghao.demo.stage import free_ports
 from tests.gateways.commission.bench import MODELS, QuietWatcher, bent, devices, task
-from tests.servers.modbus import modbus_server
+from tests.servers.modbus import answer, modbus_server
 
 CLOCK = SystemClock()
 
@@ -115,10 +115,11 @@ def test_a_bus_with_nobody_on_it_is_not_settled():
     assert not findings.is_settled
 
 
-def test_a_meter_that_refuses_everything_answers_and_fits_nothing():
+@pytest.mark.parametrize("models", [None, ["eastron_sdm120"]])
+def test_a_meter_that_refuses_everything_answers_and_fits_nothing(models):
     fault = {"meter": "m1", "kind": "exception", "code": 4}
 
-    findings = probing((1, "eastron_sdm120"), faults=[fault])
+    findings = probing((1, "eastron_sdm120"), faults=[fault], models=models)
 
     assert [(found.heard.how, found.fits) for found in findings.found] == [("exception 4", ())]
     assert not findings.is_settled
@@ -154,9 +155,15 @@ def test_a_probe_only_ever_reads():
     assert asyncio.run(inside()) == {3, 4}
 
 
-def test_a_unit_is_not_asked_the_same_again():
+async def refuse(question, writer):
+    writer.write(question.frame(bytes([0x80 | question.function, 2])))
+
+
+@pytest.mark.parametrize("behave", [answer, refuse])
+def test_a_unit_is_not_asked_the_same_again(behave):
     async def inside():
         async with modbus_server() as server:
+            server.behave = behave
             await probed(server.url)
             return [(q.unit, q.function, q.address, q.count) for q in server.asked]
 
