@@ -172,7 +172,7 @@ def test_a_unit_is_not_asked_the_same_again(behave):
 
 
 def test_a_bus_that_cannot_be_opened_is_told_as_such():
-    with pytest.raises(LineClosed, match="127.0.0.1:1 cannot be connected"):
+    with pytest.raises(LineClosed, match=r"127\.0\.0\.1:1 cannot be connected"):
         asyncio.run(probed("tcp://127.0.0.1:1"))
 
 
