@@ -12,7 +12,7 @@ from gateways.adapters.modbus import open_bus
 from gateways.bus_url import Serial
 from gateways.line import request_ms, silence_ms
 from gateways.model import Table
-from gateways.poll import BusDisconnected, MeterRefused, MeterSilent
+from gateways.poll import AnswerCorrupt, BusDisconnected, MeterRefused, MeterSilent
 from metering.clock import SystemClock
 from tests.servers.libmodbus import libmodbus_slaves
 from tests.servers.line import line
@@ -115,6 +115,31 @@ def test_a_libmodbus_slave_refuses_what_it_does_not_have_and_others_are_silent()
 
     with line(115_200) as wire, libmodbus_slaves(wire.devices[1:], [3], baudrate=115_200):
         assert asyncio.run(scenario(wire.devices[0])) == (2, [3998, 3999])
+
+
+def test_a_line_that_is_never_silent_is_corrupt_and_not_asked():
+    async def scenario():
+        async with rtu_on_a_port() as slaves:
+            # At 1200 baud the silence is 29 ms, which even a busy machine seldom leaves by chance.
+            bus = open_bus(f"{slaves.url}?baudrate=1200&timeout_ms=10", SystemClock())
+            await bus.read(7, HOLDING, 100, 3)
+
+            async def babble():
+                while True:
+                    slaves.write(b"\x55")
+                    await asyncio.sleep(0.001)
+
+            babbling = asyncio.create_task(babble())
+            await asyncio.sleep(0.02)
+            with pytest.raises(AnswerCorrupt, match="never silent"):
+                await bus.read(7, HOLDING, 100, 3)
+            babbling.cancel()
+            asked = len(slaves.asked)
+            words = await come_back(bus)
+            await bus.close()
+            return asked, words
+
+    assert asyncio.run(scenario()) == (1, [7100, 7101, 7102])
 
 
 # ---- one owner per bus
