@@ -16,7 +16,6 @@ _ERROR_BIT = 0x80
 _READS = (3, 4)
 # Some meters leave the function out of the exception's function byte.
 _EXCEPTIONS = (_ERROR_BIT, *(_ERROR_BIT | function for function in _READS))
-_LARGEST_CODE = 0x0B
 _FRAME = 5  # bytes around an answer's registers, and the whole of an exception
 
 
@@ -109,7 +108,7 @@ def _size(heard: bytes, start: int, units: Collection[int]) -> int:
     unit, function, third = heard[start : start + 3]
     if function in _READS:
         return 0 if third % 2 else _FRAME + third
-    if function in _EXCEPTIONS and unit in units and 1 <= third <= _LARGEST_CODE:
+    if function in _EXCEPTIONS and unit in units and third:
         return _FRAME
     return 0
 

@@ -19,6 +19,7 @@ from nenghao.say import FOUND, say_error
 _EXTRAS = {
     "fleet": "collector",
     "gateway": "gateway",
+    "meter": "gateway",
     "collector": "collector",
     "simulate": "gateway",
     "demo": "gateway,collector",

@@ -25,17 +25,28 @@ def say_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def say_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+def say_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", whole: int = 0
+) -> None:
+    """A table; a narrow terminal breaks cells but loses no letter.
+
+    Args:
+        columns: headings.
+        rows: as many cells each; anything that has a text.
+        title: above it.
+        whole: so many columns from the left are never broken: ids that somebody copies.
+    """
     table = Table(title=title or None, header_style="bold")
-    for column in columns:
-        table.add_column(column)
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number < whole)
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     _out.print(table)
 
 
 def say(text: str) -> None:
-    _out.print(text, markup=False, highlight=False)
+    """One line; the terminal wraps it, a file keeps it whole."""
+    _out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_error(text: str) -> None:

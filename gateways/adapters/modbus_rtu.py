@@ -116,7 +116,7 @@ class RtuBus:
     async def _ask(self, question: Question) -> Sequence[int]:
         marker = self._ear.account(question.unit).marker(question)
         if marker is not None:
-            # A refusal that is surely the marker's proves as much as its answer would.
+            # A refusal that is surely the marker's own proves as much as its answer.
             with suppress(MeterRefused):
                 await self._exchange(marker, marks=True)
         return await self._exchange(question)

@@ -9,12 +9,16 @@ never land under another one:
   a closed connection with a traceback.)
 * A fallen connection ends the request at once. (pymodbus waits for the timeout.)
 * After a timeout the connection is aborted and opened anew, so a late answer has nowhere to arrive.
+* A gateway may hand a late answer of its serial side to whatever is asked by then, under the new
+  transaction. So after a silence a question of the same length is preceded by a marker, as on a
+  serial line (`gateways.owed`).
 * No retries.
 """
 
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pymodbus.client import AsyncModbusTcpClient  # noqa: TID251 - this is its adapter
 from pymodbus.exceptions import ModbusException  # noqa: TID251 - this is its adapter
@@ -22,6 +26,7 @@ from pymodbus.exceptions import ModbusException  # noqa: TID251 - this is its ad
 from gateways.adapters.modbus_link import Link
 from gateways.bus_url import BusUrl
 from gateways.model import Table
+from gateways.owed import Account
 from gateways.poll import (
     AnswerForeign,
     AnswerShort,
@@ -29,6 +34,7 @@ from gateways.poll import (
     MeterRefused,
     MeterSilent,
 )
+from gateways.rtu_frame import Question
 from metering.clock import Clock
 
 _HEADER = struct.Struct(">HHHBB")  # transaction, protocol, length, unit, function
@@ -47,20 +53,22 @@ class TcpBus:
         self._link = Link(f"{url.host}:{url.port}", self._client, self._timeout_s, clock)
         self._inspector = _Inspector(self._link.fail)
         self._turn = asyncio.Lock()
+        self._clock = clock
+        self._owed: dict[int, Account] = {}  # of the units that did not answer last
 
     async def read(self, unit: int, table: Table, address: int, count: int) -> Sequence[int]:
         """See `Bus.read`."""
         async with self._turn:
             fresh = await self._link.open()
             try:
-                return await self._ask(unit, table, address, count)
+                return await self._in_step(unit, table, address, count)
             except BusDisconnected:
                 # A gateway may have closed an idle connection; what was sent into it was not
                 # answered and cannot be, so it may be asked again on a new one.
                 if fresh:
                     raise
             await self._link.open()
-            return await self._ask(unit, table, address, count)
+            return await self._in_step(unit, table, address, count)
 
     async def close(self) -> None:
         """See `Bus.close`."""
@@ -76,6 +84,34 @@ class TcpBus:
             trace_packet=self._inspector.packet,
             trace_connect=self._inspector.connection,
         )
+
+    async def _in_step(self, unit: int, table: Table, address: int, count: int) -> Sequence[int]:
+        """Ask when nothing older can be taken for the answer."""
+        owed = self._owed.get(unit)
+        if owed is not None:
+            question = Question(unit, _FUNCTIONS[table], address, count)
+            marker = owed.at(self._clock.monotonic_ms()).marker(question)
+            if marker is not None:
+                with suppress(MeterRefused):
+                    await self._answered(unit, table, marker.address, marker.count)
+        return await self._answered(unit, table, address, count)
+
+    async def _answered(self, unit: int, table: Table, address: int, count: int) -> Sequence[int]:
+        """Ask, and remember who owes an answer."""
+        asked_ms = self._clock.monotonic_ms()
+        try:
+            words = await self._ask(unit, table, address, count)
+        except MeterRefused:
+            self._owed.pop(unit, None)
+            raise
+        except BaseException:
+            question = Question(unit, _FUNCTIONS[table], address, count)
+            self._owed[unit] = (
+                self._owed.get(unit, Account()).at(asked_ms).owing(question, asked_ms)
+            )
+            raise
+        self._owed.pop(unit, None)
+        return words
 
     async def _ask(self, unit: int, table: Table, address: int, count: int) -> Sequence[int]:
         client = self._link.client

@@ -18,6 +18,7 @@ from gateways.poll import (
 from gateways.rtu_frame import Frame, Question, first_frame
 from metering.clock import Clock
 
+_TARGET_SILENT = 0x0B  # a gateway with meters behind it says that this one did not answer
 _MOST_KEPT = 512  # bytes of noise, in which a frame might still end
 
 
@@ -181,13 +182,18 @@ class RtuEar:
             exchange.answer = frame
             if not frame.code:
                 return frame.raw
-            asked = f"asked {exchange.question}"
-            self._refuse(MeterRefused(f"{asked}, exception {frame.code} came", frame.code))
+            self._refuse(_refusal(f"asked {exchange.question}", frame.code))
         elif verdict is Verdict.STRANGE and _is_short(frame, exchange.question):
             exchange.short = frame
         else:
             exchange.stranger = frame
         return b""
+
+
+def _refusal(asked: str, code: int) -> MeterRefused | MeterSilent:
+    if code == _TARGET_SILENT:
+        return MeterSilent(f"{asked}, the gateway got no answer from it")
+    return MeterRefused(f"{asked}, exception {code} came", code)
 
 
 def _is_short(frame: Frame, question: Question) -> bool:

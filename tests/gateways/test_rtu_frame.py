@@ -61,6 +61,20 @@ def test_the_inside_of_an_answer_that_is_still_arriving_is_not_looked_at():
 
 
 @pytest.mark.parametrize(
+    ("question", "fits"),
+    [
+        (ASKED, True),
+        (Question(7, 3, 900, 3), True),  # which registers it does not say
+        (Question(8, 3, 100, 3), False),
+        (Question(7, 4, 100, 3), False),
+        (Question(7, 3, 100, 4), False),
+    ],
+)
+def test_an_answer_fits_by_unit_function_and_length(question, fits):
+    assert first_frame(SLAVE.right(), UNITS, None).frame.fits(question) is fits
+
+
+@pytest.mark.parametrize(
     ("question", "text"),
     [
         (ASKED, "unit 7, 3 holding registers from 100"),

@@ -184,6 +184,44 @@ def test_after_a_timeout_the_late_answer_has_nowhere_to_arrive():
     assert run(scenario) == ([500, 501], [1, 2])
 
 
+def test_a_late_answer_that_a_gateway_files_under_the_new_transaction_is_not_taken():
+    late = []
+
+    async def behave(question, writer):
+        if not late:
+            late.append(question)
+            return
+        if len(late) == 1:  # its serial side answers at last, and it takes that for the new one's
+            late.append(question)
+            writer.write(question.frame(late[0].pdu()))
+        writer.write(question.right())
+
+    async def scenario(bus, server):
+        with pytest.raises(MeterSilent):
+            await bus.read(7, HOLDING, 100, 10)
+        with pytest.raises(AnswerForeign, match="2 holding registers from 200, 20 bytes came"):
+            await bus.read(7, HOLDING, 200, 10)
+        words = list(await bus.read(7, HOLDING, 200, 10))
+        await bus.read(7, HOLDING, 200, 10)
+        return words, [question.count for question in server.asked]
+
+    # A marker until it is answered, and none after that.
+    assert run(scenario, behave) == (list(range(200, 210)), [10, 2, 2, 10, 10])
+
+
+def test_a_dead_meter_behind_a_gateway_is_asked_once_a_read():
+    async def behave(question, writer):
+        writer.write(question.frame(bytes([0x83, 0x0B])))
+
+    async def scenario(bus, server):
+        for _ in range(4):
+            with pytest.raises(MeterSilent):
+                await bus.read(7, HOLDING, 100, 10)
+        return len(server.asked), server.connections
+
+    assert run(scenario, behave) == (4, 1)
+
+
 def test_an_answer_to_an_older_transaction_is_skipped_and_the_right_one_taken():
     def both(question):
         wrong = question.frame(question.pdu(offset=1000), transaction=question.transaction + 7)
