@@ -14,10 +14,11 @@ import structlog
 from msgspec import Struct, structs
 
 from gateways.bus_cycle import poll_cycle
+from gateways.keep import Portion
 from gateways.meter import Meter
 from gateways.patience import Patience
 from gateways.poll import Bus
-from gateways.publish import Portion, Publisher
+from gateways.publish import Publisher
 from gateways.schedule import next_start, start_after
 from gateways.seal import Sealer
 from gateways.spool import Unsealed
@@ -120,6 +121,7 @@ class Agent:
         self._buses = buses
         self._sealer = sealer
         self._publisher = publisher
+        self._keeper = publisher.keeper
         self._time = timekeeper
         self._boot = boot
         self._limits = limits
@@ -146,7 +148,7 @@ class Agent:
             await _ended(keeps)
             await self._seal_unsealed()
             for bus in self._buses:
-                self._publisher.forget(bus.put_back((), 0))
+                self._keeper.forget(bus.put_back((), 0))
             left = await self._publisher.drain(drain_s)
             log.info("agent.drained", left=left)
             for task in rest:
@@ -233,8 +235,8 @@ class Agent:
             last = polled.is_over
             taken = polled.take()
             kept = await self._put_on_disk(taken)
-            self._publisher.polled += kept
-            self._publisher.forget(polled.put_back(taken[kept:], self._limits.held))
+            self._keeper.polled += kept
+            self._keeper.forget(polled.put_back(taken[kept:], self._limits.held))
 
     async def _put_on_disk(self, taken: Sequence[Taken]) -> int:
         """Returns how many are there now, from the first on."""
@@ -243,7 +245,7 @@ class Agent:
         clock = self._time.state
         if clock is ClockState.UNSYNCED:
             unsure = tuple((each.stamp.monotonic_ms, each.reading) for each in taken)
-            return await self._publisher.keep_unsealed(self._boot, unsure)
+            return await self._keeper.keep_unsealed(self._boot, unsure)
         await self._seal_unsealed()
         readings = [self._sure(each) for each in taken]
         at_ms = self._time.now_ms()
@@ -252,7 +254,7 @@ class Agent:
             for sealed, count in self._sealer.seal(readings, after, at_ms=at_ms, clock=clock):
                 yield Portion(sealed=sealed, readings=count)
 
-        return await self._publisher.keep(seal, at_ms)
+        return await self._keeper.keep(seal, at_ms)
 
     def _sure(self, taken: Taken) -> Reading:
         """A reading by the best time known now."""
@@ -278,11 +280,11 @@ class Agent:
 
     async def _seal_unsealed(self) -> None:
         """Re-stamp and seal what waits on disk, the oldest first, as far as the disk allows."""
-        while self._publisher.unsealed and (clock := self._time.state) is not ClockState.UNSYNCED:
+        while self._keeper.unsealed and (clock := self._time.state) is not ClockState.UNSYNCED:
             at_ms = self._time.now_ms()
             seal = partial(self._sealed_waiting, at_ms=at_ms, clock=clock)
             most = self._limits.unsealed_at_once
-            if not await self._publisher.keep_waiting(most, seal, at_ms):
+            if not await self._keeper.keep_waiting(most, seal, at_ms):
                 return
 
     def _sealed_waiting(

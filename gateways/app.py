@@ -20,8 +20,9 @@ from gateways.adapters.kernel_clock import is_synchronised
 from gateways.adapters.modbus import open_bus
 from gateways.adapters.sqlite import SqliteSpool
 from gateways.agent import Agent, PolledBus
+from gateways.keep import UNSEALED_COUNTED, Keeper, Policy
 from gateways.meter import build_meters, read_bus
-from gateways.publish import UNSEALED_COUNTED, Policy, Publisher
+from gateways.publish import Publisher
 from gateways.seal import Compress, Sealer
 from gateways.settings import GatewaySettings
 from gateways.spool import SpoolCorrupt
@@ -119,18 +120,22 @@ class Gateway:
         )
         self._spool = SpoolThread(spool)
         ours = version("nenghao")
+        policy = Policy(
+            keep_ms=settings.spool.keep_days * 86_400_000,
+            size_limit=settings.spool.size_limit_mb << 20,
+        )
+        self.keeper = Keeper(
+            spool=self._spool, sender=self.sender, timekeeper=self.timekeeper, policy=policy
+        )
+        self.keeper.unsealed = held.unsealed
         self.publisher = Publisher(
-            spool=self._spool,
+            keeper=self.keeper,
             sender=self.sender,
             topic=self._topic,
             timekeeper=self.timekeeper,
-            policy=Policy(
-                keep_ms=settings.spool.keep_days * 86_400_000,
-                size_limit=settings.spool.size_limit_mb << 20,
-            ),
+            policy=policy,
             about=lambda: (ours, cut.digest, self.agent.health()),
         )
-        self.publisher.unsealed = held.unsealed
         self._link = Link(
             broker,
             topics=(self._topic.leaf(Leaf.COMMIT),),

@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateways.agent import Agent, Limits, PolledBus
+from gateways.keep import Keeper, Policy
 from gateways.meter import build_meters
 from gateways.model import Table
-from gateways.publish import Policy, Publisher
+from gateways.publish import Publisher
 from gateways.seal import Sealer
 from gateways.spool import Spool
 from gateways.spool_thread import SpoolThread
@@ -221,15 +222,18 @@ class Box:
             books=self.spool.books(),
             jitter=lambda: 0.5,
         )
+        self.keeper = Keeper(
+            spool=self._thread, sender=self.sender, timekeeper=self.time, policy=policy
+        )
+        self.keeper.unsealed = len(self.spool.unsealed(1_000))
         self.publisher = Publisher(
-            spool=self._thread,
+            keeper=self.keeper,
             sender=self.sender,
             topic=GatewayTopic(DISTRICT, GATEWAY),
             timekeeper=self.time,
             policy=policy,
             about=lambda: ("0.1.0", "digest", self.health()),
         )
-        self.publisher.unsealed = len(self.spool.unsealed(1_000))
         self.publisher.attach(self.link)
         self.agent = Agent(
             buses=self._polled,

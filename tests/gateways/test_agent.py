@@ -63,7 +63,7 @@ def test_a_cycle_is_one_batch_of_readings_in_the_order_of_asking() -> None:
                 (1, "synced", at),
                 (2, "synced", at + CYCLE_MS),
             ]
-            assert box.publisher.polled == 6
+            assert box.keeper.polled == 6
 
     asyncio.run(scenario())
 
@@ -94,7 +94,7 @@ def test_readings_of_a_slow_bus_are_sealed_before_its_cycle_ends() -> None:
 
             bus.allowed.release()
             bus.allowed.release()
-            await eventually(lambda: box.publisher.polled == 3)
+            await eventually(lambda: box.keeper.polled == 3)
 
     asyncio.run(scenario())
 
@@ -121,7 +121,7 @@ def test_several_buses_share_one_sequence_without_a_hole() -> None:
     async def scenario() -> None:
         async with Box(buses=[FakeBus(), FakeBus(), FakeBus()], meters=2) as box:
             await box.pass_s(3.5)
-            await eventually(lambda: box.publisher.polled == 18)
+            await eventually(lambda: box.keeper.polled == 18)
 
             batches = on_disk(box)
             assert [batch.sequence for batch in batches] == list(range(1, len(batches) + 1))
@@ -140,7 +140,7 @@ def test_a_bus_that_hangs_delays_no_other() -> None:
     async def scenario() -> None:
         async with Box(buses=[SlowBus(), FakeBus()], meters=1) as box:
             await box.pass_s(3.5)
-            await eventually(lambda: box.publisher.polled == 3)
+            await eventually(lambda: box.keeper.polled == 3)
 
     asyncio.run(scenario())
 
@@ -154,7 +154,7 @@ def test_a_slow_disk_delays_no_poll() -> None:
             assert len(bus.asked) == 3
 
             box.spool.go_on()
-            await eventually(lambda: box.publisher.polled == 3)
+            await eventually(lambda: box.keeper.polled == 3)
 
     asyncio.run(scenario())
 
@@ -185,7 +185,7 @@ def test_an_overrun_is_said_when_it_begins_and_when_it_ends() -> None:
         with structlog.testing.capture_logs() as logs:
             async with Box(buses=[bus], meters=1, clock=clock) as box:
                 await box.pass_s(5)
-                await eventually(lambda: box.publisher.polled >= 4)
+                await eventually(lambda: box.keeper.polled >= 4)
 
         said = [one for one in logs if one["event"] in {"bus.overrun", "bus.in_time"}]
         assert said == [
@@ -203,7 +203,7 @@ def test_a_clock_that_is_set_forward_is_no_overrun() -> None:
         with structlog.testing.capture_logs() as logs:
             async with Box(buses=[bus], meters=1, clock=clock) as box:
                 await box.pass_s(1)
-                await eventually(lambda: box.publisher.polled == 1)
+                await eventually(lambda: box.keeper.polled == 1)
 
         assert "bus.overrun" not in events(logs)
 
@@ -287,10 +287,10 @@ def test_what_a_disk_refuses_waits_in_memory_and_is_kept_later(
             await box.pass_s(3.5)
             await eventually(lambda: box.spool.calls.count(method) > 3)
             assert len(bus.asked) == 6
-            assert (box.publisher.polled, box.publisher.forgotten) == (0, 0)
+            assert (box.keeper.polled, box.keeper.forgotten) == (0, 0)
 
             del box.spool.wrong[method]
-            await eventually(lambda: box.publisher.polled == 6)
+            await eventually(lambda: box.keeper.polled == 6)
             if clock is ClockState.SYNCED:
                 kept = taken(on_disk(box))
             else:
@@ -298,7 +298,7 @@ def test_what_a_disk_refuses_waits_in_memory_and_is_kept_later(
             assert kept == [
                 (f"b0-m{unit}", SEALED_MS + n * CYCLE_MS) for n in (1, 2, 3) for unit in (1, 2)
             ]
-            assert box.publisher.forgotten == 0
+            assert box.keeper.forgotten == 0
 
     asyncio.run(scenario())
 
@@ -309,11 +309,11 @@ def test_what_memory_cannot_hold_is_forgotten_the_oldest_first_counted_and_said(
             box.agent._limits = Limits(held=4, flush_s=0.01, look_s=0.002)
             box.spool.wrong["append"] = SpoolFull("no room")
             await box.pass_s(5.5)
-            await eventually(lambda: box.publisher.forgotten == 6)
+            await eventually(lambda: box.keeper.forgotten == 6)
             await eventually(lambda: box.link.states()[-1].forgotten == 6)
 
             box.spool.wrong.clear()
-            await eventually(lambda: box.publisher.polled == 4)
+            await eventually(lambda: box.keeper.polled == 4)
             assert taken(on_disk(box)) == [
                 (f"b0-m{unit}", SEALED_MS + n * CYCLE_MS) for n in (4, 5) for unit in (1, 2)
             ]
@@ -338,10 +338,10 @@ def test_of_readings_that_need_two_batches_the_first_is_kept_once_though_the_sec
 
             box.spool.append = append
             await box.pass_s(1.1)
-            await eventually(lambda: box.publisher.polled)
+            await eventually(lambda: box.keeper.polled)
             await a_while()
             del box.spool.append
-            await eventually(lambda: box.publisher.polled == 4)
+            await eventually(lambda: box.keeper.polled == 4)
 
             kept = taken(on_disk(box))
             assert kept == [(f"b0-m{unit}", SEALED_MS + CYCLE_MS) for unit in (1, 2, 3, 4)]
@@ -357,7 +357,7 @@ def test_a_refusal_is_logged_when_it_begins_and_when_it_ends() -> None:
                 await box.pass_s(1.5)
                 await eventually(lambda: box.spool.calls.count("append") > 3)
                 box.spool.wrong.clear()
-                await eventually(lambda: box.publisher.polled == 1)
+                await eventually(lambda: box.keeper.polled == 1)
 
         said = [one for one in logs if one["event"].startswith("spool.")]
         assert said == [
@@ -386,7 +386,7 @@ def test_at_the_end_a_poll_under_way_is_cut_and_what_it_brought_is_kept() -> Non
             await box.stop()
 
             assert taken(on_disk(box)) == [("b0-m1", SEALED_MS + CYCLE_MS)]
-            assert box.publisher.forgotten == 0
+            assert box.keeper.forgotten == 0
 
     asyncio.run(scenario())
 
@@ -484,7 +484,7 @@ def test_while_nobody_vouches_for_the_clock_readings_wait_unsealed_and_nothing_i
             buses=[FakeBus()], meters=2, clock=clock, vouched=ClockState.UNSYNCED
         ) as box:
             await box.pass_s(3.5)
-            await eventually(lambda: box.publisher.unsealed == 6)
+            await eventually(lambda: box.keeper.unsealed == 6)
 
             waiting = box.spool.unsealed(10)
             assert [u.monotonic_ms for u in waiting] == [51_000] * 2 + [52_000] * 2 + [53_000] * 2
@@ -525,11 +525,11 @@ def test_when_somebody_vouches_they_are_stamped_anew_and_sealed_once_each_in_ord
             buses=[FakeBus()], meters=2, clock=clock, vouched=ClockState.UNSYNCED
         ) as box:
             await box.pass_s(3)
-            await eventually(lambda: box.publisher.unsealed == 6)
+            await eventually(lambda: box.keeper.unsealed == 6)
             clock.pass_ms(500)
 
             word = somebody_vouches(box)  # it is SEALED_MS + 4.0 s now, 3.5 s after the start
-            await eventually(lambda: box.publisher.unsealed == 0 and box.publisher.polled == 6)
+            await eventually(lambda: box.keeper.unsealed == 0 and box.keeper.polled == 6)
             await eventually(box.link.batches)
 
             assert taken(on_disk(box)) == [
@@ -680,7 +680,7 @@ def test_a_clock_that_is_set_before_anybody_vouches_for_it_moves_no_reading() ->
             clock.pass_ms(200)
             clock.set_to(SEALED_MS)
             bus.allowed.release()
-            await eventually(lambda: box.publisher.unsealed == 2)
+            await eventually(lambda: box.keeper.unsealed == 2)
 
             assert [u.monotonic_ms for u in box.spool.unsealed(5)] == [51_000, 51_200]
 
@@ -712,11 +712,11 @@ def test_readings_that_waited_survive_a_restart_of_the_process() -> None:
         )
         async with box:
             await box.pass_s(2)
-            await eventually(lambda: box.publisher.unsealed == 2)
+            await eventually(lambda: box.keeper.unsealed == 2)
             await box.kill()
         clock.pass_ms(10_000)
         async with Box(spool=spool, clock=clock, vouched=ClockState.UNSYNCED) as again:
-            assert again.publisher.unsealed == 2
+            assert again.keeper.unsealed == 2
             clock.set_to(SEALED_MS)
             again.vouched = ClockState.SYNCED
             await eventually(lambda: again.sent() == [1])
@@ -742,16 +742,16 @@ def test_what_a_former_boot_left_is_sealed_first_with_its_own_times_and_as_unsur
             boot="boot-0",
         ) as box:
             await box.pass_s(2)
-            await eventually(lambda: box.publisher.unsealed == 2)
+            await eventually(lambda: box.keeper.unsealed == 2)
         after = BoxClock(now_ms=0)
         async with Box(
             spool=spool, buses=[FakeBus()], meters=1, clock=after, vouched=ClockState.UNSYNCED
         ) as box:
             await box.pass_s(1)
-            await eventually(lambda: box.publisher.unsealed == 3)
+            await eventually(lambda: box.keeper.unsealed == 3)
             after.set_to(SEALED_MS)
             box.vouched = ClockState.SYNCED
-            await eventually(lambda: box.publisher.unsealed == 0)
+            await eventually(lambda: box.keeper.unsealed == 0)
 
             unsure, sure = on_disk(box)
             assert (unsure.clock, taken([unsure])) == (
@@ -771,9 +771,9 @@ def test_more_than_can_be_sealed_at_once_is_sealed_in_turns() -> None:
             buses=[FakeBus()], meters=2, clock=clock, vouched=ClockState.UNSYNCED, limits=limits
         ) as box:
             await box.pass_s(4)
-            await eventually(lambda: box.publisher.unsealed == 8)
+            await eventually(lambda: box.keeper.unsealed == 8)
             ntp(box)
-            await eventually(lambda: box.publisher.unsealed == 0)
+            await eventually(lambda: box.keeper.unsealed == 0)
 
             assert [len(batch.readings) for batch in on_disk(box)] == [3, 3, 2]
 
@@ -789,11 +789,11 @@ def test_a_disk_that_refuses_while_they_are_sealed_costs_and_doubles_none(method
             buses=[FakeBus()], meters=2, clock=clock, vouched=ClockState.UNSYNCED, limits=limits
         ) as box:
             await box.pass_s(2)
-            await eventually(lambda: box.publisher.unsealed == 4)
+            await eventually(lambda: box.keeper.unsealed == 4)
             box.spool.once[method] = SpoolBusy("locked")
             box.vouched = ClockState.SYNCED
             clock.set_to(SEALED_MS)
-            await eventually(lambda: box.publisher.unsealed == 0)
+            await eventually(lambda: box.keeper.unsealed == 0)
 
             assert taken(on_disk(box)) == [
                 (f"b0-m{unit}", SEALED_MS - 1_000 + n * 1_000) for n in (0, 1) for unit in (1, 2)
@@ -809,7 +809,7 @@ def test_what_waits_for_the_time_is_sealed_at_the_end_if_the_time_has_come() -> 
             buses=[FakeBus()], meters=1, clock=clock, vouched=ClockState.UNSYNCED, limits=LAZY
         ) as box:
             await box.pass_s(1)
-            await eventually(lambda: box.publisher.unsealed == 1)
+            await eventually(lambda: box.keeper.unsealed == 1)
             ntp(box)
             await box.stop()
 
@@ -826,7 +826,7 @@ def test_the_time_that_was_lost_again_makes_readings_wait_until_it_is_back() -> 
             await eventually(lambda: box.sent() == [1])
             box.vouched = ClockState.UNSYNCED
             await box.pass_s(1)
-            await eventually(lambda: box.publisher.unsealed == 1)
+            await eventually(lambda: box.keeper.unsealed == 1)
             assert box.sent() == [1]
 
             box.vouched = ClockState.SYNCED

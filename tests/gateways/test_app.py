@@ -263,7 +263,7 @@ def test_a_spool_whose_damage_shows_at_the_start_is_renewed(tmp_path: Path) -> N
     async def scenario() -> None:
         gateway = wire(file)
         try:
-            assert gateway.publisher.unsealed == 0
+            assert gateway.keeper.unsealed == 0
             assert gateway.sender.present.next == 1
         finally:
             await gateway._end()

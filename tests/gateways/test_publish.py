@@ -7,7 +7,7 @@ import pytest
 import structlog
 from msgspec import structs
 
-from gateways.publish import Policy, Portion
+from gateways.keep import Policy, Portion
 from gateways.seal import Sealer
 from gateways.spool import SpoolBusy, SpoolCorrupt, SpoolFull
 from metering.batch import BatchKey, ClockState
@@ -45,7 +45,7 @@ async def keep(box: Box, batches: int = 1) -> int:
             )
             yield Portion(sealed=sealed, readings=count)
 
-    return await box.publisher.keep(seal, box.clock.now_ms())
+    return await box.keeper.keep(seal, box.clock.now_ms())
 
 
 def held_before(batches: int) -> tuple[TroubledSpool, str]:
@@ -801,14 +801,14 @@ def test_unsealed_readings_that_went_with_the_damage_are_counted_as_forgotten() 
     async def scenario() -> None:
         async with Box(vouched=ClockState.UNSYNCED) as box:
             taken = tuple((50_000 + n, reading(n)) for n in range(5))
-            assert await box.publisher.keep_unsealed("boot-1", taken) == 5
+            assert await box.keeper.keep_unsealed("boot-1", taken) == 5
             box.spool.ruined_unsealed = 2
             box.spool.once["keep_unsealed"] = SpoolCorrupt("a page is not what it was")
             more = ((50_005, reading(5)),)
-            assert await box.publisher.keep_unsealed("boot-1", more) == 1
+            assert await box.keeper.keep_unsealed("boot-1", more) == 1
 
-            assert box.publisher.unsealed == len(box.spool.unsealed(10)) == 4
-            assert box.publisher.forgotten == 2
+            assert box.keeper.unsealed == len(box.spool.unsealed(10)) == 4
+            assert box.keeper.forgotten == 2
 
     asyncio.run(scenario())
 
@@ -820,18 +820,18 @@ def test_readings_that_a_renewal_numbered_anew_are_sealed_once_each() -> None:
         clock = BoxClock(now_ms=0)
         async with Box(clock=clock, vouched=ClockState.UNSYNCED) as box:
             taken = tuple((50_000 - n, reading(n)) for n in range(6))
-            await box.publisher.keep_unsealed("boot-1", taken)
+            await box.keeper.keep_unsealed("boot-1", taken)
             box.spool._unsealed = box.spool._unsealed[2:]  # as if two were sealed before
-            box.publisher.unsealed = 4
+            box.keeper.unsealed = 4
             box.spool.once["append"] = SpoolCorrupt("a page is not what it was")
             clock.set_to(SEALED_MS)
             box.vouched = ClockState.SYNCED
-            await eventually(lambda: box.publisher.unsealed == 0)
+            await eventually(lambda: box.keeper.unsealed == 0)
             await eventually(box.link.batches)
 
             times = [r.at_ms for batch in box.link.batches() for r in batch.readings]
             assert times == [SEALED_MS - n for n in (2, 3, 4, 5)]
             assert box.spool.calls.count("renew") == 1
-            assert box.publisher.forgotten == 0
+            assert box.keeper.forgotten == 0
 
     asyncio.run(scenario())

@@ -49,14 +49,14 @@ def test_while_another_program_locks_the_spool_readings_wait_in_memory(tmp_path:
         spool._sql.execute("PRAGMA busy_timeout=5")
         async with Box(spool=spool, buses=[bus], meters=1) as box:
             await box.pass_s(2)
-            await eventually(lambda: box.publisher.polled == 2)
+            await eventually(lambda: box.keeper.polled == 2)
             with another_program_using(tmp_path) as other:
                 other.execute("BEGIN IMMEDIATE")
                 await box.pass_s(3)
-                assert (len(bus.asked), box.publisher.polled) == (5, 2)
+                assert (len(bus.asked), box.keeper.polled) == (5, 2)
                 other.execute("ROLLBACK")
-            await eventually(lambda: box.publisher.polled == 5)
-            assert box.publisher.forgotten == 0
+            await eventually(lambda: box.keeper.polled == 5)
+            assert box.keeper.forgotten == 0
 
     asyncio.run(scenario())
     assert times(on_disk(tmp_path)) == cycles(1, 5)
@@ -69,8 +69,8 @@ def test_on_a_full_disk_the_oldest_batches_go_and_are_named(tmp_path: Path) -> N
         spool._sql.execute(f"PRAGMA max_page_count={pages + 4}")
         async with Box(spool=spool, buses=[bus], meters=20) as box:
             await box.pass_s(12)
-            await eventually(lambda: box.publisher.polled == 240)
-            assert box.publisher.forgotten == 0
+            await eventually(lambda: box.keeper.polled == 240)
+            assert box.keeper.forgotten == 0
             present = box.sender.present
             assert present.dropped == Ranges.span(1, present.dropped.highest) != Ranges()
             assert present.held == Ranges.span(present.dropped.highest + 1, present.next - 1)
@@ -92,15 +92,15 @@ def test_on_a_disk_that_is_full_of_what_cannot_go_readings_wait_in_memory(tmp_pa
         ) as box:
             await box.pass_s(12)
             await eventually(lambda: len(bus.asked) == 240)
-            kept = box.publisher.polled
+            kept = box.keeper.polled
             assert 0 < kept < 240
 
             spool._sql.execute("PRAGMA max_page_count=100000")
-            await eventually(lambda: box.publisher.polled == 240)
+            await eventually(lambda: box.keeper.polled == 240)
             clock.set_to(SEALED_MS + 12_000)
             box.vouched = ClockState.SYNCED
-            await eventually(lambda: box.publisher.unsealed == 0)
-            assert box.publisher.forgotten == 0
+            await eventually(lambda: box.keeper.unsealed == 0)
+            assert box.keeper.forgotten == 0
 
     asyncio.run(scenario())
     assert times(on_disk(tmp_path)) == [at for at in cycles(1, 12) for _meter in range(20)]
@@ -113,14 +113,14 @@ def test_a_file_that_is_damaged_under_a_running_gateway_costs_what_was_on_the_pa
         spool, bus = SqliteSpool(tmp_path), FakeBus()
         async with Box(spool=spool, buses=[bus], meters=20, is_up=False) as box:
             await box.pass_s(8)
-            await eventually(lambda: box.publisher.polled == 160)
+            await eventually(lambda: box.keeper.polled == 160)
             damage(tmp_path)
             await box.pass_s(2)
-            await eventually(lambda: box.publisher.polled == 200)
+            await eventually(lambda: box.keeper.polled == 200)
             box.connect()
             await eventually(lambda: box.link.states() and box.link.states()[-1].spool.corrupt)
 
-            assert box.publisher.forgotten == 0
+            assert box.keeper.forgotten == 0
             present = box.sender.present
             lost = present.dropped
             assert 3 in lost
@@ -163,17 +163,17 @@ def test_readings_without_a_time_outlive_a_power_cut_of_the_process(tmp_path: Pa
             vouched=ClockState.UNSYNCED,
         ) as box:
             await box.pass_s(3)
-            await eventually(lambda: box.publisher.unsealed == 3)
+            await eventually(lambda: box.keeper.unsealed == 3)
             await box.kill()
         clock.pass_ms(7_000)
         async with Box(
             spool=SqliteSpool(tmp_path), clock=clock, vouched=ClockState.UNSYNCED
         ) as box:
-            assert box.publisher.unsealed == 3
+            assert box.keeper.unsealed == 3
             clock.set_to(SEALED_MS + 10_000)
             box.vouched = ClockState.SYNCED
             await eventually(lambda: box.sent() == [1])
-            assert box.publisher.unsealed == 0
+            assert box.keeper.unsealed == 0
 
     asyncio.run(scenario())
     [batch] = on_disk(tmp_path)
