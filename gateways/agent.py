@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct, structs
 
 from gateways.bus_cycle import poll_cycle
-from gateways.keep import Portion
+from gateways.group import Portion
 from gateways.meter import Meter
 from gateways.patience import Patience
 from gateways.poll import Bus
@@ -143,6 +143,7 @@ class Agent:
                 tasks.create_task(self._watch_clock(), name="watch clock"),
             ]
             await stopping.wait()
+            self._keeper.hurry()
             for late in await _ended(polls, drain_s):
                 late.cancel()
             await _ended(keeps)

@@ -20,7 +20,8 @@ from gateways.adapters.kernel_clock import is_synchronised
 from gateways.adapters.modbus import open_bus
 from gateways.adapters.sqlite import SqliteSpool
 from gateways.agent import Agent, PolledBus
-from gateways.keep import UNSEALED_COUNTED, Keeper, Policy
+from gateways.guard import UNSEALED_COUNTED
+from gateways.keep import Keeper, Policy
 from gateways.meter import build_meters, read_bus
 from gateways.publish import Publisher
 from gateways.seal import Compress, Sealer
@@ -123,6 +124,7 @@ class Gateway:
         policy = Policy(
             keep_ms=settings.spool.keep_days * 86_400_000,
             size_limit=settings.spool.size_limit_mb << 20,
+            group_s=settings.spool.group_s,
         )
         self.keeper = Keeper(
             spool=self._spool, sender=self.sender, timekeeper=self.timekeeper, policy=policy
