@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import collector, drain, gateway, latency, store
+from benchmarks import collector, drain, flash, gateway, latency, store
 from benchmarks.figure import Figure, Profile, Result, machine
 from benchmarks.report import write_report
 from benchmarks.scale import FULL, QUICK, Scale
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
     "latency": latency.measure,
     "gateway": gateway.measure,
     "drain": drain.measure,
+    "flash": flash.measure,
 }
 _WIDTH = 180  # of a table that goes into a file
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -14,6 +14,7 @@ class Scale(Struct, frozen=True, kw_only=True):
         idle_s: the same for a gateway between two polls.
         profile_s: how long py-spy looks.
         backlog: batches in the spool before the drain.
+        flash_steps: of the spool, on a disk whose writes are counted.
     """
 
     store_values: int
@@ -24,6 +25,7 @@ class Scale(Struct, frozen=True, kw_only=True):
     idle_s: float
     profile_s: float
     backlog: int
+    flash_steps: int
 
 
 FULL = Scale(
@@ -35,6 +37,7 @@ FULL = Scale(
     idle_s=10,
     profile_s=6,
     backlog=1440,
+    flash_steps=1_000,
 )
 QUICK = Scale(
     store_values=200_000,
@@ -45,4 +48,5 @@ QUICK = Scale(
     idle_s=0,
     profile_s=0,
     backlog=40,
+    flash_steps=100,
 )
