@@ -18,6 +18,7 @@ from metering.errors import TransientError
 log = structlog.get_logger()
 
 UNSEALED_COUNTED = 20_000  # more are not counted at a start: that takes them all into memory
+_RENEWAL_S = 1_800.0  # of a file at its size cap, on a slow card
 
 _T = TypeVar("_T")
 TakeStock = Callable[[dict[str, EpochBook], int], None]
@@ -40,6 +41,7 @@ class Guard:
         self._sender = sender
         self._take_stock = take_stock
         self._renewing = asyncio.Lock()
+        self._renewing_since_s = 0.0
         self._damaged = False
         self._refused: set[str] = set()
         self.renewals = 0
@@ -67,6 +69,17 @@ class Guard:
             log.info("spool.takes_again", what=what)
         return done
 
+    async def is_alive(self) -> bool:
+        """Whether the spool's thread takes work; waits until it does.
+
+        To salvage a large file takes its time on a small box, and is no hang.
+        """
+        loop = asyncio.get_running_loop()
+        if self._renewing.locked() and loop.time() - self._renewing_since_s < _RENEWAL_S:
+            return True
+        await self._spool.run(_nothing)
+        return True
+
     async def _done(self, work: Callable[[Spool], _T], since: int | None) -> _T:
         renewal = self.renewals if since is None else since
         if renewal == self.renewals and not self._damaged:
@@ -86,6 +99,7 @@ class Guard:
         async with self._renewing:
             if renewal != self.renewals:
                 return  # somebody else was faster
+            self._renewing_since_s = asyncio.get_running_loop().time()
             epoch = self._sender.present.epoch
 
             def renew(spool: Spool) -> tuple[dict[str, EpochBook], int]:
@@ -99,3 +113,7 @@ class Guard:
             self.renewals += 1
             self._damaged = False
             self._take_stock(books, unsealed)
+
+
+def _nothing(_spool: Spool) -> None:
+    """Done, it shows that more would be."""

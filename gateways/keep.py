@@ -72,6 +72,7 @@ class Keeper:
         state_due: set when something changed that the gateway's state tells.
         polled: readings kept on disk.
         forgotten: readings that could not be kept.
+        measured: the spool's bytes and its damaged files, as last looked at.
         unsealed: readings on disk that wait for the time; more than nothing if that is not known.
     """
 
@@ -88,7 +89,7 @@ class Keeper:
         self._mark_now = asyncio.Event()
         self._marked: Word | None = None
         self._word_may_ride = False
-        self._measured = (0, 0)
+        self.measured = (0, 0)
         self._sealing = asyncio.Lock()
         self._group = Group()
         self._hurry = asyncio.Event()
@@ -249,8 +250,12 @@ class Keeper:
     async def measure(self) -> tuple[int, int]:
         """The spool's bytes and its damaged files; as known before if it refuses."""
         with suppress(TransientError):
-            self._measured = await self._guard.attempt("measure", _measure)
-        return self._measured
+            self.measured = await self._guard.attempt("measure", _measure)
+        return self.measured
+
+    async def is_alive(self) -> bool:
+        """Whether the spool's thread does its work; waits for it, and for ever if it hangs."""
+        return await self._guard.is_alive()
 
     def mark_soon(self) -> None:
         """What a commit just said must not wait for the next mark."""
