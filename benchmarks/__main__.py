@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import box, collector, drain, gateway, latency, line, store
+from benchmarks import box, collector, drain, flash, gateway, latency, line, store
 from benchmarks.figure import Figure, Profile, Result, machine
 from benchmarks.report import write_report
 from benchmarks.scale import FULL, QUICK, Scale
@@ -25,6 +25,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
     "drain": drain.measure,
     "line": line.measure,
     "box": box.measure,
+    "flash": flash.measure,
 }
 _WIDTH = 180  # of a table that goes into a file
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -19,6 +19,7 @@ class Scale(Struct, frozen=True, kw_only=True):
         many: numbers of meters on a box, once a second.
         many_s: how long each of them is watched.
         week_s: real seconds in which a simulated week passes.
+        flash_steps: of the spool, on a disk whose writes are counted.
     """
 
     store_values: int
@@ -34,6 +35,7 @@ class Scale(Struct, frozen=True, kw_only=True):
     many: tuple[int, ...]
     many_s: float
     week_s: float
+    flash_steps: int
 
 
 FULL = Scale(
@@ -50,6 +52,7 @@ FULL = Scale(
     many=(10, 100, 500),
     many_s=15,
     week_s=120,
+    flash_steps=1_000,
 )
 QUICK = Scale(
     store_values=200_000,
@@ -65,4 +68,5 @@ QUICK = Scale(
     many=(10,),
     many_s=4,
     week_s=0,
+    flash_steps=100,
 )

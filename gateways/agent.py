@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct, structs
 
 from gateways.bus_cycle import Standing
-from gateways.keep import Portion
+from gateways.group import Portion
 from gateways.memory import Memory, MemoryRefused, Notebook
 from gateways.polled_bus import PolledBus, Taken, happens
 from gateways.publish import Publisher
@@ -98,6 +98,7 @@ class Agent:
                 tasks.create_task(self._remember(), name="remember"),
             ]
             await stopping.wait()
+            self._keeper.hurry()
             async with self._changing:  # a change under way comes first
                 await self._end(self._buses, drain_s)
             await self._seal_unsealed()

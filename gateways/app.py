@@ -22,7 +22,8 @@ from gateways.adapters.sqlite import SqliteSpool
 from gateways.agent import Agent
 from gateways.cut import Cut, CutInvalid, load_cut
 from gateways.fleet_watch import FleetWatch
-from gateways.keep import UNSEALED_COUNTED, Keeper, Policy
+from gateways.guard import UNSEALED_COUNTED
+from gateways.keep import Keeper, Policy
 from gateways.memory import Memory
 from gateways.meter import build_meters, read_bus
 from gateways.polled_bus import PolledBus
@@ -96,6 +97,7 @@ class Gateway:
         policy = Policy(
             keep_ms=settings.spool.keep_days * 86_400_000,
             size_limit=settings.spool.size_limit_mb << 20,
+            group_s=settings.spool.group_s,
         )
         self.keeper = Keeper(
             spool=self._spool, sender=self.sender, timekeeper=self.timekeeper, policy=policy

@@ -10,12 +10,22 @@ import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 import structlog
 from msgspec import Struct
 
-from gateways.spool import Dropped, Spool, SpoolBusy, SpoolCorrupt, Unsealed
+from gateways.group import (
+    Asked,
+    Group,
+    Portion,
+    Portions,
+    Seal,
+    Word,
+    append_at_once,
+    sealed_in_turn,
+)
+from gateways.guard import UNSEALED_COUNTED, Guard
+from gateways.spool import Dropped, Spool, Unsealed
 from gateways.spool_thread import SpoolThread
 from gateways.timekeeper import Timekeeper
 from metering.batch import BatchKey, Sealed
@@ -27,9 +37,8 @@ from metering.ulid import RANDOM_BYTES, ulid
 
 log = structlog.get_logger()
 
-UNSEALED_COUNTED = 20_000  # more are not counted at a start: that takes them all into memory
-
-_T = TypeVar("_T")
+_ALONE_AFTER = 30  # rounds in which nothing came that the word of commits could ride with
+_AGED_EVERY = 60  # rounds of pruning: what is half a year old may become an hour older
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -39,25 +48,20 @@ class Policy(Struct, frozen=True, kw_only=True):
         keep_ms: for how long a committed batch stays.
         size_limit: bytes; above it the oldest go, committed ones first.
         state_every_s: the state is said this often, and `state_apart_s` apart when it changes.
-        mark_every_s: what commits said is kept this often.
+        group_s: so long readings wait for those of other buses, to go to the disk together; what
+            a power cut may take. 0: not at all.
+        mark_every_s: what commits said rides with a batch this often.
         again_s: how long a disk or a link that refused is let be.
     """
 
     keep_ms: int
     size_limit: int
+    group_s: float = 0.0
     state_every_s: float = 30.0
     state_apart_s: float = 1.0
     mark_every_s: float = 10.0
     prune_every_s: float = 60.0
     again_s: float = 1.0
-
-
-class Portion(Struct, frozen=True, kw_only=True):
-    """A sealed batch, how many readings it took, and which of them waited unsealed."""
-
-    sealed: Sealed
-    readings: int
-    unsealed: tuple[int, ...] = ()
 
 
 class Keeper:
@@ -68,6 +72,7 @@ class Keeper:
         state_due: set when something changed that the gateway's state tells.
         polled: readings kept on disk.
         forgotten: readings that could not be kept.
+        measured: the spool's bytes and its damaged files, as last looked at.
         unsealed: readings on disk that wait for the time; more than nothing if that is not known.
     """
 
@@ -75,20 +80,19 @@ class Keeper:
         self, *, spool: SpoolThread, sender: Sender, timekeeper: Timekeeper, policy: Policy
     ) -> None:
         """Take over a spool; the sender knows what is in it."""
-        self._spool = spool
+        self._guard = Guard(spool, sender, self._take_stock)
         self._sender = sender
         self._time = timekeeper
         self._policy = policy
         self.wake = asyncio.Event()
         self.state_due = asyncio.Event()
         self._mark_now = asyncio.Event()
-        self._marked: object = None
-        self._measured = (0, 0)
+        self._marked: Word | None = None
+        self._word_may_ride = False
+        self.measured = (0, 0)
         self._sealing = asyncio.Lock()
-        self._renewing = asyncio.Lock()
-        self._renewals = 0
-        self._damaged = False
-        self._refused: set[str] = set()
+        self._group = Group()
+        self._hurry = asyncio.Event()
         self.polled = 0
         self.forgotten = 0
         self.unsealed = 0
@@ -101,8 +105,11 @@ class Keeper:
 
     # ---- readings -> the spool
 
-    async def keep(self, seal: Callable[[BatchKey], Iterable[Portion]], at_ms: int) -> int:
+    async def keep(self, seal: Seal, at_ms: int) -> int:
         """Seal what follows the present sequence and keep it on disk before anything is sent.
+
+        What several buses bring while the disk is at work, or within the policy's `group_s`, goes
+        to the disk in one step.
 
         Args:
             seal: given the last key, the batches to keep.
@@ -111,8 +118,25 @@ class Keeper:
         Returns:
             How many readings are on disk now, from the first on; a disk may refuse the rest.
         """
-        async with self._sealing:
-            return await self._keep(seal, at_ms, None)
+        asked = Asked(seal, at_ms)
+        group = self._group
+        group.asked.append(asked)
+        if len(group.asked) > 1:
+            await group.is_over.wait()
+            return asked.kept
+        try:
+            if self._policy.group_s:
+                await _happens(self._hurry, self._policy.group_s)
+            async with self._sealing:
+                self._group = Group()
+                await self._keep(group.asked, None)
+        finally:
+            group.is_over.set()
+        return asked.kept
+
+    def hurry(self) -> None:
+        """The end is near: no group waits for another bus any more."""
+        self._hurry.set()
 
     async def keep_waiting(
         self,
@@ -127,38 +151,42 @@ class Keeper:
         """
         async with self._sealing:
             try:
-                waiting = await self._attempt("unsealed", lambda spool: spool.unsealed(most))
+                waiting = await self._guard.attempt("unsealed", lambda spool: spool.unsealed(most))
             except TransientError:
                 return 0
             if not waiting:
                 self.unsealed = 0
                 return 0
-            kept = await self._keep(partial(seal, waiting), at_ms, self._renewals)
-            self.unsealed = max(1, self.unsealed - kept)  # the disk says when it was the last
-            return kept
+            asked = Asked(partial(seal, waiting), at_ms)
+            await self._keep([asked], self._guard.renewals)
+            self.unsealed = max(1, self.unsealed - asked.kept)  # the disk says when it was the last
+            return asked.kept
 
-    async def _keep(
-        self, seal: Callable[[BatchKey], Iterable[Portion]], at_ms: int, since: int | None
-    ) -> int:
-        kept = 0
+    async def _keep(self, asked: list[Asked], since: int | None) -> None:
+        """All in one step; what a disk refuses as a whole it may take in part."""
         with suppress(TransientError):
             await self._leave_forked_epoch()
             present = self._sender.present
-            for portion in seal(BatchKey(present.epoch, present.next - 1)):
-                self._tell_dropped(await self._append(portion, at_ms, since))
-                self._sender.sealed(portion.sealed.key)
-                kept += portion.readings
+            last = BatchKey(present.epoch, present.next - 1)
+            portions = list(sealed_in_turn(asked, last))
+            word = self._word() if self._word_may_ride else None
+            try:
+                await self._append(portions, since, word)
+            except TransientError:
+                if len(portions) == 1 and word is None:
+                    raise
+                for portion in portions:
+                    await self._append([portion], since, None)
         self.wake.set()
-        return kept
 
-    async def _append(self, portion: Portion, at_ms: int, since: int | None) -> Dropped:
-        return await self._attempt(
-            "append",
-            lambda spool: spool.append(
-                portion.sealed, sealed_at_ms=at_ms, unsealed=portion.unsealed
-            ),
-            since,
-        )
+    async def _append(self, portions: Portions, since: int | None, word: Word | None) -> None:
+        append = partial(append_at_once, portions=portions, word=word)
+        self._tell_dropped(await self._guard.attempt("append", append, since))
+        if word is not None:
+            self._note_marked(word)
+        for asked, portion in portions:
+            self._sender.sealed(portion.sealed.key)
+            asked.kept += portion.readings
 
     async def keep_unsealed(self, boot: str, taken: tuple[tuple[int, Reading], ...]) -> int:
         """Keep readings, each with its monotonic time, until somebody vouches for the clock.
@@ -167,7 +195,9 @@ class Keeper:
             How many are on disk now: all, or none if the disk refused.
         """
         try:
-            await self._attempt("keep_unsealed", lambda spool: spool.keep_unsealed(boot, taken))
+            await self._guard.attempt(
+                "keep_unsealed", lambda spool: spool.keep_unsealed(boot, taken)
+            )
         except TransientError:
             return 0
         self.unsealed += len(taken)
@@ -179,68 +209,11 @@ class Keeper:
             self.forgotten += readings
             self.state_due.set()
 
-    # ---- the spool, whatever it answers
-
-    async def _attempt(
-        self, what: str, work: Callable[[Spool], _T], since: int | None = None
-    ) -> _T:
-        """Do `work`; a damaged spool is renewed, once, and the work done again.
-
-        Args:
-            what: names the work in the log; a refusal is said when it begins and when it ends.
-            work: on the spool's own thread.
-            since: the renewal that numbers in `work` are of; they mean nothing after another.
-
-        Raises:
-            TransientError: not now.
-        """
-        try:
-            done = await self._done(work, since)
-        except TransientError as error:
-            if what not in self._refused:
-                self._refused.add(what)
-                log.warning("spool.refuses", what=what, error=str(error))
-            raise
-        if what in self._refused:
-            self._refused.remove(what)
-            log.info("spool.takes_again", what=what)
-        return done
-
-    async def _done(self, work: Callable[[Spool], _T], since: int | None) -> _T:
-        renewal = self._renewals if since is None else since
-        if renewal == self._renewals and not self._damaged:
-            try:
-                return await self._spool.run(work)
-            except SpoolCorrupt as error:
-                # Nobody may touch the spool from here on but whoever renews it.
-                self._damaged = self._damaged or renewal == self._renewals
-                log.error("spool.damaged", error=str(error))
-        await self._renew(renewal)
-        if since is not None:
-            raise SpoolBusy("the spool was renewed, and numbers its readings anew")
-        return await self._spool.run(work)
-
-    async def _renew(self, renewal: int) -> None:
-        """Set the damaged spool aside; what could be salvaged goes on under its own numbers."""
-        async with self._renewing:
-            if renewal != self._renewals:
-                return  # somebody else was faster
-            epoch = self._sender.present.epoch
-
-            def renew(spool: Spool) -> tuple[dict[str, EpochBook], int]:
-                spool.renew()
-                kept = {book.epoch: book for book in spool.books()}
-                if epoch not in kept:
-                    spool.mint(epoch)
-                return kept, len(spool.unsealed(UNSEALED_COUNTED))
-
-            books, unsealed = await self._spool.run(renew)
-            self._renewals += 1
-            self._damaged = False
-            self._marked = None
-            self._take_stock(books, unsealed)
+    # ---- what went with a damaged file, or to make room
 
     def _take_stock(self, books: dict[str, EpochBook], unsealed: int) -> None:
+        """After a renewal: what did not come through is named."""
+        self._marked = None
         for book in self._sender.books:
             kept = books[book.epoch].held if book.epoch in books else Ranges()
             self._tell_dropped({book.epoch: book.held - kept})
@@ -268,7 +241,7 @@ class Keeper:
         Raises:
             TransientError: not now.
         """
-        sealed = await self._attempt("load", partial(_load, key=key))
+        sealed = await self._guard.attempt("load", partial(_load, key=key))
         if sealed is None:
             log.error("spool.batch_vanished", epoch=key.epoch, sequence=key.sequence)
             self._tell_dropped({key.epoch: Ranges.span(key.sequence, key.sequence)})
@@ -277,8 +250,12 @@ class Keeper:
     async def measure(self) -> tuple[int, int]:
         """The spool's bytes and its damaged files; as known before if it refuses."""
         with suppress(TransientError):
-            self._measured = await self._attempt("measure", _measure)
-        return self._measured
+            self.measured = await self._guard.attempt("measure", _measure)
+        return self.measured
+
+    async def is_alive(self) -> bool:
+        """Whether the spool's thread does its work; waits for it, and for ever if it hangs."""
+        return await self._guard.is_alive()
 
     def mark_soon(self) -> None:
         """What a commit just said must not wait for the next mark."""
@@ -289,43 +266,61 @@ class Keeper:
         if not self._sender.present.forked:
             return
         epoch = ulid(self._time.now_ms(), secrets.token_bytes(RANDOM_BYTES))
-        await self._attempt("mint", lambda spool: spool.mint(epoch))
+        await self._guard.attempt("mint", lambda spool: spool.mint(epoch))
         self._sender.minted(epoch)
         self.state_due.set()
 
     # ---- the tasks
 
     async def _mark(self) -> None:
-        """Keep what commits said. Late by design: losing it costs a repeat, never a reading."""
+        """Keep what commits said. Late by design: losing it costs a repeat, never a reading.
+
+        It rides with the next batches, for a sync of its own would cost flash as much as they do;
+        where none come it goes alone at last.
+        """
+        waited = 0
         while True:
             await _happens(self._mark_now, self._policy.mark_every_s)
+            at_once = self._mark_now.is_set()
             self._mark_now.clear()
-            await self.keep_word()
+            waited = 0 if self._word() is None else waited + 1
+            if at_once or waited >= _ALONE_AFTER:
+                await self.keep_word()
+            self._word_may_ride = True
 
     async def keep_word(self) -> None:
         """Keep what commits said, now."""
         with suppress(TransientError):  # the next round tries again
             async with self._sealing:
                 await self._leave_forked_epoch()
-            await self._keep_commits()
+            word = self._word()
+            if word is not None:
+                await self._guard.attempt("mark", word.keep)
+                self._note_marked(word)
 
-    async def _keep_commits(self) -> None:
-        books = self._sender.snapshot()
-        store, generation = self._sender.store, self._sender.generation
-        word = (generation, [(book.epoch, book.committed, book.forked) for book in books])
-        if word != self._marked:
-            await self._attempt("mark", lambda spool: spool.mark(store, generation, books))
-            self._marked = word
+    def _word(self) -> Word | None:
+        """What commits said, if it is not on disk yet."""
+        word = Word.of(self._sender)
+        return None if self._marked is not None and word.said == self._marked.said else word
+
+    def _note_marked(self, word: Word) -> None:
+        self._marked = word
+        self._word_may_ride = False
 
     async def _prune(self) -> None:
         """Let go of what is old and committed; above the size cap, of the oldest."""
+        rounds = 0
         while True:
             await asyncio.sleep(self._policy.prune_every_s)
-            await self.keep_word()
-            before_ms = self._time.now_ms() - self._policy.keep_ms
+            is_late = rounds % _AGED_EVERY == 0
+            rounds += 1
+            size, _corrupt = await self.measure()
+            if is_late or size > self._policy.size_limit:
+                await self.keep_word()  # what is committed goes first
+            before_ms = self._time.now_ms() - self._policy.keep_ms if is_late else 0
             limit = self._policy.size_limit
             with suppress(TransientError):  # the next round tries again
-                dropped = await self._attempt(
+                dropped = await self._guard.attempt(
                     "prune", partial(_prune, committed_before_ms=before_ms, size_limit=limit)
                 )
                 self._tell_dropped(dropped)

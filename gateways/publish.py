@@ -62,6 +62,7 @@ class Publisher:
     Attributes:
         keeper: owns the spool.
         published: batches handed to the broker, repeats included.
+        is_up: whether the link is.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Publisher:
         self._foreign: set[str] = set()
         self._packets: dict[int, BatchKey] = {}
         self.published = 0
+        self.is_up = False
 
     async def run(self) -> None:
         """Hear, send, say and keep, for ever. What nobody expected ends it."""
@@ -133,12 +135,14 @@ class Publisher:
 
     def _connected(self) -> None:
         self._up_ms, self._remembered_ms = self._time.monotonic_ms(), None
+        self.is_up = True
         self._sender.connected()
         self._say(Leaf.LINK, b"online")
         self._state_due.set()
         self._wake.set()
 
     def _disconnected(self) -> None:
+        self.is_up = False
         self._packets.clear()
         self._sender.disconnected(self._time.monotonic_ms())
 
@@ -252,7 +256,12 @@ class Publisher:
         self._state_due.set()
 
     async def _describe(self) -> State:
-        size, corrupt = await self.keeper.measure()
+        await self.keeper.measure()
+        return self.state()
+
+    def state(self) -> State:
+        """The gateway's word about itself; the spool's size as last measured."""
+        size, corrupt = self.keeper.measured
         about = self._about()
         return State(
             v=VERSION,

@@ -14,11 +14,17 @@ from link.mqtt import Broker, LinkInvalid
 
 
 class SpoolSettings(Strict):
-    """Where batches wait. Six months satisfies every rule on local history known to us."""
+    """Where batches wait. Six months satisfies every rule on local history known to us.
+
+    Attributes:
+        group_s: readings wait so long for those of other buses, and go to the disk with them: less
+            wear of flash, and so many seconds of readings that a power cut may take.
+    """
 
     folder: Path
     keep_days: Annotated[int, Field(ge=0)] = 183
     size_limit_mb: Annotated[int, Field(ge=1)] = 2048
+    group_s: Annotated[float, Field(ge=0, le=5)] = 0.0
 
 
 class GatewaySettings(Strict):

@@ -3,7 +3,7 @@
 The port; `adapters/sqlite.py` is the real one, `tests/fakes/spool.py` the fake.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,6 +25,10 @@ class SpoolBusy(TransientError):
 
 class SpoolCorrupt(PermanentError):
     """The file is damaged; `renew` sets it aside and opens a new one."""
+
+
+class SpoolTaken(PermanentError):
+    """Another process uses this spool; two would seal under the same numbers."""
 
 
 class Unsealed(Struct, frozen=True, kw_only=True):
@@ -78,6 +82,19 @@ class Spool(Protocol):
         """
         ...
 
+    def at_once(self, write: Callable[[], None]) -> Dropped:
+        """Whatever `write` appends and marks here becomes durable in one step, or none of it.
+
+        One sync instead of many: what several buses brought, and what commits said meanwhile.
+
+        Args:
+            write: calls `append` and `mark`; is called again where room had to be made for it.
+
+        Returns:
+            What was dropped to make room; the calls within say nothing of it.
+        """
+        ...
+
     def load(self, key: BatchKey) -> Sealed | None:
         """A batch's bytes, exactly as sealed; None if they are no longer held, or no longer so."""
         ...
@@ -110,7 +127,11 @@ class Spool(Protocol):
         ...
 
     def renew(self) -> None:
-        """Set a damaged file aside, salvage what can be read, and open a new one."""
+        """Set a damaged file aside, salvage what can be read, and open a new one.
+
+        Raises:
+            SpoolFull, SpoolBusy: not now; nothing else works until it is called again.
+        """
         ...
 
     def close(self) -> None: ...

@@ -5,9 +5,15 @@ refuses even DELETE, so a reserve file stands beside the database; at ENOSPC it 
 batches are dropped, and the reserve is restored, smaller if the disk has less. The database keeps
 the pages that dropping freed: nobody else's file takes them.
 
+Flash wears out by what is written (docs/decisions/0012-flash.md): small pages, because each touched
+page goes to the log and later to the file; batches compressed; no shared memory beside the log,
+because its pages are written back as well. The price of the last: nobody else can look into the
+file while it is open.
+
 A damaged file is noticed by whoever reads it; a mark beside it makes the next start set it aside.
 """
 
+import errno
 import json
 import os
 import sqlite3
@@ -20,6 +26,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from gateways.adapters.at_rest import AtRest
+from gateways.adapters.folder_lock import FolderLock
 from gateways.adapters.reserve import Reserve
 from gateways.adapters.sqlite_errors import Meaning, meaning_of
 from gateways.adapters.sqlite_salvage import (
@@ -42,6 +50,8 @@ log = structlog.get_logger()
 _ROOM_ROUNDS = 4
 _DROPPED_AT_ONCE = 32
 _SALVAGED_AT_ONCE = 64
+_PAGE_BYTES = 512  # of new files; older ones keep theirs
+_LOG_BYTES = 1 << 20  # the log is moved into the file when it has grown to this
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch (
@@ -70,16 +80,28 @@ class SqliteSpool:
         Raises:
             SpoolFull: the disk is full and the reserve is gone.
             SpoolBusy: the file cannot be opened now, whatever is in it.
+            SpoolTaken: another process has it.
         """
         self._folder = folder
         self._path = folder / "spool.sqlite"
         self._reserve = Reserve(folder / "reserve")
         self._damage = folder / "damaged"
-        folder.mkdir(parents=True, exist_ok=True)
+        self._rest = AtRest()
         self._numbers: dict[str, int] = {}
         self._untold: dict[str, Ranges] = {}
         self._full = False
+        self._together = False
+        self._marked = False
         self._connection: sqlite3.Connection | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FolderLock(folder)
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
         if self._damage.exists():
             self.renew()
             return
@@ -108,15 +130,18 @@ class SqliteSpool:
                 self._connection = sqlite3.connect(
                     self._path, isolation_level=None, check_same_thread=False, timeout=5
                 )
+                self._sql.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+                self._sql.execute("PRAGMA locking_mode=EXCLUSIVE")  # before WAL: no shared memory
                 self._sql.execute("PRAGMA journal_mode=WAL")
                 self._sql.execute("PRAGMA synchronous=FULL")
-                self._sql.execute("PRAGMA wal_autocheckpoint=256")
-                self._sql.execute("PRAGMA journal_size_limit=1048576")
+                page_bytes = self._sql.execute("PRAGMA page_size").fetchone()[0]
+                self._sql.execute(f"PRAGMA wal_autocheckpoint={_LOG_BYTES // page_bytes}")
+                self._sql.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
                 self._sql.executescript(_SCHEMA)
             self._learn_numbers()
         except BaseException:
             # Left to the garbage collector it may delete the log of the file that follows.
-            self.close()
+            self._disconnect()
             raise
 
     def _learn_numbers(self) -> None:
@@ -169,10 +194,12 @@ class SqliteSpool:
             ).fetchone()
         if row is None:
             return None
-        digest, content_type, payload = row
-        if not isinstance(payload, bytes) or digest_of(payload) != digest:
+        digest, kept_type, kept = row
+        sealed = self._rest.unpacked(kept_type, kept) if isinstance(kept, bytes) else None
+        if sealed is None or digest_of(sealed[1]) != digest:
             self._note_damage(f"batch {key.sequence} of {key.epoch} is not as it was sealed")
             return None
+        content_type, payload = sealed
         return Sealed(key=key, digest=digest, content_type=content_type, payload=payload)
 
     def unsealed(self, limit: int) -> list[Unsealed]:
@@ -222,6 +249,8 @@ class SqliteSpool:
     def append(
         self, sealed: Sealed, *, sealed_at_ms: int, unsealed: tuple[int, ...] = ()
     ) -> Dropped:
+        content_type, payload = self._rest.packed(sealed.content_type, sealed.payload)
+
         def write() -> None:
             self._sql.execute(
                 "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
@@ -230,8 +259,8 @@ class SqliteSpool:
                     sealed.key.sequence,
                     sealed_at_ms,
                     sealed.digest,
-                    sealed.content_type,
-                    sealed.payload,
+                    content_type,
+                    payload,
                 ),
             )
             self._sql.executemany(
@@ -244,10 +273,8 @@ class SqliteSpool:
     def mark(self, store: str, generation: int, books: tuple[EpochBook, ...]) -> None:
         def write() -> None:
             self._keep_meta(f"generation {store}", str(generation))
-            self._sql.executemany(
-                "UPDATE epoch SET committed=?, forked=?, next=MAX(next, ?) WHERE epoch=?",
-                [(_json(b.committed), int(b.forked), b.next, b.epoch) for b in books],
-            )
+            for book in books:
+                self._mark_epoch(book)
             known = {book.epoch for book in books}
             # An epoch younger than these books was minted while they were on their way here.
             youngest = max((self._numbers.get(epoch, 0) for epoch in known), default=0)
@@ -257,7 +284,31 @@ class SqliteSpool:
                     self._sql.execute("DELETE FROM epoch WHERE number=?", (number,))
 
         self._write("keep a commit", write)
-        self._learn_numbers()
+        self._marked = True
+        if not self._together:
+            self._learn_numbers()
+
+    def _mark_epoch(self, book: EpochBook) -> None:
+        """What is as it was is not written: an unchanged row costs its page all the same."""
+        committed, forked = _json(book.committed), int(book.forked)
+        self._sql.execute(
+            "UPDATE epoch SET committed=?, forked=?, next=MAX(next, ?)"
+            " WHERE epoch=? AND (committed<>? OR forked<>? OR next<?)",
+            (committed, forked, book.next, book.epoch, committed, forked, book.next),
+        )
+
+    def at_once(self, write: Callable[[], None]) -> Dropped:
+        def together() -> None:
+            self._together, self._marked = True, False
+            try:
+                write()
+            finally:
+                self._together = False
+
+        self._write("keep several at once", together)
+        if self._marked:
+            self._learn_numbers()  # not before: a mark that was taken back forgot nothing
+        return self._tell()
 
     def keep_unsealed(self, boot: str, taken: tuple[tuple[int, Reading], ...]) -> None:
         def write() -> None:
@@ -292,6 +343,8 @@ class SqliteSpool:
 
     def _tell(self) -> Dropped:
         """What was dropped since this was last told, by whatever method made the room."""
+        if self._together:
+            return {}
         told, self._untold = self._untold, {}
         return told
 
@@ -303,6 +356,10 @@ class SqliteSpool:
             SpoolCorrupt: the file is damaged.
             SpoolBusy: the file cannot be written now.
         """
+        if self._together:
+            with self._attempt(what):
+                write()
+            return
         try:
             self._transact(what, write)
         except SpoolFull:
@@ -422,7 +479,8 @@ class SqliteSpool:
 
     def _keep_meta(self, name: str, value: str) -> None:
         self._sql.execute(
-            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
+            "INSERT INTO meta VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value=excluded.value WHERE value<>excluded.value",
             (name, value),
         )
 
@@ -435,12 +493,25 @@ class SqliteSpool:
     # ---- damage
 
     def renew(self) -> None:
-        self.close()
+        self._disconnect()
+        try:
+            aside, saved = self._renewed()
+        except OSError as error:
+            raise self._refusal(f"could not renew the spool: {error}", error) from error
+        log.error("spool.corrupt", set_aside=aside.name, salvaged=saved)
+
+    def _renewed(self) -> tuple[Path, int]:
+        """What is half done when the disk refuses is begun again by whoever calls next."""
+        self._reserve.free()  # a damaged file beside its successor needs the room
         aside = self._set_aside()
         self._open()
         saved = self._salvage(aside)
         self._damage.unlink(missing_ok=True)
-        log.error("spool.corrupt", set_aside=aside.name, salvaged=saved)
+        return aside, saved
+
+    def _refusal(self, message: str, error: OSError) -> SpoolFull | SpoolBusy:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return SpoolFull(message) if full else SpoolBusy(message)
 
     def _set_aside(self) -> Path:
         """Move the file away, or what a renewal that was cut short had made of it so far."""
@@ -492,6 +563,10 @@ class SqliteSpool:
         )
 
     def close(self) -> None:
+        self._disconnect()
+        self._lock.release()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

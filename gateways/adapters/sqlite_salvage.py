@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from gateways.adapters.at_rest import AtRest
 from metering.delivery.ranges import Ranges
 from metering.reading import Reading
 from metering.wire import digest_of
@@ -92,8 +93,10 @@ def batches_in(remains: Remains, epochs: frozenset[int]) -> Iterator[BatchRow]:
     """Each batch of the numbered epochs whose bytes are as they were sealed."""
     if not epochs:
         return
+    rest = AtRest()
     for row in _one_by_one(remains.connection, "batch", "rowid", BatchRow):
-        if row.epoch in epochs and digest_of(row.payload) == row.digest:
+        sealed = rest.unpacked(row.content_type, row.payload)
+        if row.epoch in epochs and sealed is not None and digest_of(sealed[1]) == row.digest:
             yield row
 
 

@@ -1,5 +1,6 @@
 """What every `Spool` does: one suite on the fake and on SQLite."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateways.adapters.sqlite import SqliteSpool
-from gateways.spool import Dropped, Spool
+from gateways.spool import Dropped, Spool, SpoolBusy
 from metering.batch import BatchKey, Sealed
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import EpochBook
@@ -26,7 +27,9 @@ def span(first: int, last: int) -> Ranges:
 
 
 def batch(sequence: int, epoch: str = "E1", size: int = 2_000) -> Sealed:
-    payload = (f"{epoch} {sequence} ".encode() * size)[:size]
+    name = f"{epoch} {sequence} "
+    noise = random.Random(name).randbytes(size)  # nothing that a spool could make smaller
+    payload = (f"{name}{name}".encode() + noise)[:size]
     return Sealed(
         key=BatchKey(epoch, sequence),
         digest=digest_of(payload),
@@ -158,6 +161,47 @@ def test_an_epoch_whose_losses_are_not_known_yet_is_not_forgotten(spool):
     spool.mint("E2")
 
     assert [(b.epoch, b.dropped) for b in spool.books()] == [("E1", span(1, 3)), ("E2", Ranges())]
+
+
+# ---- several at once
+
+
+def test_what_is_written_at_once_is_all_there(spool, make):
+    fill(spool, range(1, 3))
+    books = spool.books()
+    books[0].committed = span(1, 2)
+
+    def write() -> None:
+        fill(spool, range(3, 6))
+        spool.mark(STORE, 4, tuple(books))
+
+    assert spool.at_once(write) == {}
+
+    again = make()
+    assert again.books()[0].held == span(1, 5)
+    assert again.books()[0].committed == span(1, 2)
+    assert again.generation(STORE) == 4
+
+
+def test_what_is_written_at_once_is_not_there_at_all_if_any_of_it_fails(spool, make):
+    fill(spool, range(1, 3))
+    spool.mint("E2")
+    fill(spool, range(1, 2), "E2")
+    before = spool.books()
+
+    def write() -> None:
+        fill(spool, range(2, 4), "E2")
+        spool.mark(STORE, 4, (EpochBook(epoch="E2"),))  # forgets E1
+        raise SpoolBusy("not now")
+
+    with pytest.raises(SpoolBusy):
+        spool.at_once(write)
+
+    assert spool.load(BatchKey("E1", 1)) == batch(1)
+    fill(spool, range(2, 3), "E2")
+    assert make().books()[0] == before[0]
+    assert make().books()[1].held == span(1, 2)
+    assert make().generation(STORE) == 0
 
 
 # ---- what commits said

@@ -1,5 +1,7 @@
 """A spool in memory: what the real one promises, without a disk."""
 
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 
 from gateways.spool import Dropped, Unsealed
@@ -22,6 +24,8 @@ class _Epoch:
 
 class FakeSpool:
     """Implements `gateways.spool.Spool`."""
+
+    _UNDONE = ("_batches", "_generations", "_unsealed")  # when a step is taken back
 
     def __init__(self) -> None:
         self._epochs: dict[str, _Epoch] = {}
@@ -80,6 +84,17 @@ class FakeSpool:
         epoch.next = max(epoch.next, sealed.key.sequence + 1)
         self._batches[sealed.key] = (sealed, sealed_at_ms)
         self._unsealed = [u for u in self._unsealed if u.number not in unsealed]
+        return {}
+
+    def at_once(self, write: Callable[[], None]) -> Dropped:
+        kept = {name: copy(getattr(self, name)) for name in self._UNDONE}
+        epochs = {name: copy(epoch) for name, epoch in self._epochs.items()}
+        try:
+            write()
+        except BaseException:
+            vars(self).update(kept)
+            self._epochs = epochs
+            raise
         return {}
 
     def mark(self, store: str, generation: int, books: tuple[EpochBook, ...]) -> None:

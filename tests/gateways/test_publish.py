@@ -7,7 +7,8 @@ import pytest
 import structlog
 from msgspec import structs
 
-from gateways.keep import Policy, Portion
+from gateways.group import Portion
+from gateways.keep import Policy
 from gateways.seal import Sealer
 from gateways.spool import SpoolBusy, SpoolCorrupt, SpoolFull
 from metering.batch import BatchKey, ClockState
@@ -454,7 +455,7 @@ def test_the_state_names_what_is_held_what_was_dropped_and_what_is_stuck() -> No
             box.sender._stuck[stuck] = 1 << 60
             box.sender.dropped(before, Ranges.span(1, 2))
             box.hear(committed(box.epoch, 1))
-            await eventually(lambda: box.link.states()[-1].stuck)
+            await eventually(lambda: box.link.states() and box.link.states()[-1].stuck)
             await eventually(lambda: box.link.states()[-1].spool.backlog == 2)
 
             state = box.link.states()[-1]

@@ -7,12 +7,12 @@ the spool a killed gateway may lose the poll under way; that is counted and boun
 """
 
 import contextlib
-import json
 import random
-import sqlite3
+import shutil
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,8 @@ from msgspec import Struct
 from collector.adapters.duckdb import DuckDbReadingStore
 from collector.adapters.influx import InfluxReadingStore
 from collector.store import ReadingStore
+from gateways.adapters.sqlite import SqliteSpool
+from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
 from metering.reading import Reading
 from metering.wire import decode_batch
@@ -169,17 +171,16 @@ class World:
 
     def uncommitted(self, gateway: str) -> dict[str, Ranges]:
         """By epoch, what the spool holds and has no commit of (yet: it notes them late)."""
-        spool = sqlite3.connect(self.folder / "spool" / gateway / "spool.sqlite", timeout=10)
-        with contextlib.closing(spool):
-            rows = spool.execute(
-                "SELECT e.epoch, e.committed, b.sequence FROM batch b"
-                " JOIN epoch e ON e.number = b.epoch"
-            ).fetchall()
-        held: dict[str, Ranges] = {}
-        for epoch, _, sequence in rows:
-            held[epoch] = held.get(epoch, Ranges()).add(sequence)
-        committed = {epoch: Ranges(map(tuple, json.loads(text))) for epoch, text, _ in rows}
-        return {epoch: ranges - committed[epoch] for epoch, ranges in held.items()}
+        with self._spool_of(gateway) as spool:
+            return {book.epoch: book.uncommitted() for book in spool.books() if book.held}
+
+    @contextlib.contextmanager
+    def _spool_of(self, gateway: str) -> Iterator[SqliteSpool]:
+        """A copy: a gateway that runs lets nobody else into its file."""
+        with tempfile.TemporaryDirectory() as place:
+            _copy_spool(self.folder / "spool" / gateway, Path(place))
+            with contextlib.closing(SqliteSpool(Path(place))) as spool:
+                yield spool
 
     def settle(self, most_s: float) -> None:
         """After the last fault: wait until everything is stored, with everything running."""
@@ -235,10 +236,13 @@ class World:
 
     def spooled(self, gateway: str) -> list[Reading]:
         """Every reading that the gateway ever sealed; the spool keeps six months."""
-        spool = sqlite3.connect(self.folder / "spool" / gateway / "spool.sqlite")
-        with contextlib.closing(spool):
-            rows = spool.execute("SELECT payload FROM batch ORDER BY epoch, sequence").fetchall()
-        return [reading for (payload,) in rows for reading in decode_batch(payload).readings]
+        with self._spool_of(gateway) as spool:
+            batches = [
+                spool.load(BatchKey(book.epoch, sequence))
+                for book in spool.books()
+                for sequence in book.held.ascending()
+            ]
+        return [r for b in batches if b is not None for r in decode_batch(b.payload).readings]
 
     def open_store(self) -> ReadingStore:
         if self.influxd is None:
@@ -254,3 +258,14 @@ class World:
         if self.influxd:
             self.influxd.stop()
         (self.broker or self._embedded).stop()  # type: ignore[union-attr]
+
+
+def _copy_spool(source: Path, place: Path) -> None:
+    """As a power cut would leave it: a log that did not change meanwhile heals the file's copy."""
+    log, file = source / "spool.sqlite-wal", source / "spool.sqlite"
+    while True:
+        before = log.read_bytes() if log.exists() else b""
+        shutil.copy(file, place / file.name)
+        if before == (log.read_bytes() if log.exists() else b""):
+            (place / log.name).write_bytes(before)
+            return
