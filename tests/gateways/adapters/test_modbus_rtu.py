@@ -156,7 +156,7 @@ def test_an_answer_in_single_bytes_is_put_together(run):
 
         return reply
 
-    assert run(ask, replying(in_bytes)) == [7100, 7101, 7102]
+    assert run(ask, replying(in_bytes), LONG_MS) == [7100, 7101, 7102]
 
 
 def bent(frame, at):
