@@ -243,6 +243,15 @@ def test_a_wrong_address_found_by_a_probe_is_exit_1_with_its_name():
     assert "地址 +1 不是选项：核对型号，或另写一个型号文件" in probed.out
 
 
+def test_a_bus_that_cannot_be_opened_says_what_to_check_first():
+    probed = typed("meter", "probe", "serial:///dev/nothing-is-here", "--units", "1")
+    document = typed("meter", "probe", "tcp://127.0.0.1:1", "--units", "1", "--json").document
+
+    assert probed.code == 1
+    assert "总线打不开：查 IP 和端口（串口：设备名、占用、权限）" in probed.out
+    assert (document["settled"], document["found"]) == (False, [])
+
+
 def test_an_empty_bus_says_what_to_check_first():
     words = ["meter", "probe", "URL", "--units", "5-6", "--timeout-ms", "100"]
 
