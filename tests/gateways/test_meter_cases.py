@@ -5,6 +5,7 @@ vendor's table by another program, and its values follow from the vendor's facts
 """
 
 from collections import defaultdict
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,27 @@ from gateways.meter import Meter, MeterEntry, build_meter
 from gateways.model import LAST_ADDRESS
 from gateways.model_file import read_model
 from gateways.model_library import load_models
+from metering.quantity import QUANTITIES
 
 ROOT = Path(__file__).parents[2]
 MODELS = load_models(ROOT / "config" / "meters")
 CASES = sorted((ROOT / "tests" / "cases" / "meters").glob("*/*.yaml"))
+# What one of a menu's unit is worth in the unit of the quantity.
+UNITS = {
+    "m³/h": {
+        "m3_h": "1",
+        "m3_min": "60",
+        "m3_s": "3600",
+        "l_h": "0.001",
+        "l_min": "0.06",
+        "l_s": "3.6",
+    },
+    "m³": {"m3": "1", "litre": "0.001"},
+    "GJ": {"gj": "1", "mj": "0.001", "kwh": "0.0036", "mwh": "3.6"},
+    "kW": {"kw": "1", "mw": "1000", "mj_h": "5/18", "gj_h": "2500/9"},
+    "kWh": {"wh": "0.001", "kwh": "1"},
+    "kvarh": {"wh": "0.001", "kwh": "1"},
+}
 POISON = 0x7FA5  # in the holes: large in every format, and NaN where a float begins
 
 
@@ -135,6 +153,17 @@ def test_test_vectors_of_the_vendor_hold(model):
 def test_every_option_of_every_model_can_be_chosen(model):
     for option, choice in choices(model):
         assert build(model, options={option: choice}).blocks
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_unit_that_a_menu_changes_is_converted_exactly(model):
+    for register in MODELS[model]["registers"]:
+        scale = register.get("scale")
+        if isinstance(scale, dict) and scale["option"].endswith("_unit"):
+            unit = QUANTITIES[register["quantity"]].unit
+            for choice, factor in scale.items():
+                if choice != "option":
+                    assert Fraction(str(factor)) == Fraction(UNITS[unit][choice])
 
 
 @pytest.mark.parametrize("model", MODELS)
