@@ -37,6 +37,10 @@ _MOST_REGISTERS = 125
 _DEAF = 2  # questions in a row that nothing at all follows, until a TCP link is opened anew
 
 
+class _Refused(Exception):
+    """An exception answered the question in flight; pymodbus need not see it."""
+
+
 class RtuBus:
     """One line, used by one request at a time."""
 
@@ -48,7 +52,7 @@ class RtuBus:
         self._silence_s = silence_ms(self._line) / 1000
         place = self._line.device if self._local else f"{url.host}:{url.port}"
         self._link = Link(place, self._client, url.timeout_ms / 1000, clock)
-        self._ear = RtuEar(clock, self._link.fail, self._keep_waiting)
+        self._ear = RtuEar(clock, self._refused, self._keep_waiting)
         self._timer: asyncio.Timeout | None = None
         self._asked_s = 0.0
         self._turn = asyncio.Lock()
@@ -140,6 +144,8 @@ class RtuBus:
                 await read(question.address, count=question.count, device_id=question.unit)
         except TimeoutError:
             exchange.waited = True
+        except _Refused:
+            pass
         except BusDisconnected:
             self._link.drop()
             raise
@@ -150,9 +156,10 @@ class RtuBus:
             self._timer = None
             self._ear.rest()
             self._notice_deafness()
-        if exchange.answer is None:
-            raise exchange.lost()
-        return exchange.answer.words
+        return exchange.words()
+
+    def _refused(self) -> None:
+        self._link.fail(_Refused())
 
     def _keep_waiting(self, wait_ms: float) -> None:
         """Give the question in flight at least so long since it was asked."""
@@ -171,10 +178,13 @@ class RtuBus:
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + self._timeout_s(_MOST_REGISTERS)
-        # Twice through the loop: what came unnoticed is heard before anything is asked.
-        for _ in range(2):
-            await asyncio.sleep(0)
-        while (wait_s := self._ear.heard_s + self._silence_s - loop.time()) > 0:
+        while True:
+            # Twice through the loop: what came unnoticed is heard before anything is asked.
+            for _ in range(2):
+                await asyncio.sleep(0)
+            wait_s = self._ear.heard_s + self._silence_s - loop.time()
+            if wait_s <= 0:
+                return
             if loop.time() > until_s:
                 raise AnswerCorrupt(f"{question} was not asked, the line is never silent")
             await asyncio.sleep(wait_s)

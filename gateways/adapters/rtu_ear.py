@@ -50,7 +50,25 @@ class Exchange:
         self.noise = False
         self.waited = False
 
-    def lost(self) -> AnswerCorrupt | AnswerForeign | AnswerShort | AnswerSuspect | MeterSilent:
+    def words(self) -> tuple[int, ...]:
+        """What was asked for.
+
+        Raises:
+            MeterRefused: the meter refuses it.
+            TransientError: no answer came, see `gateways.poll.Bus`.
+        """
+        if self.answer is None:
+            raise self._lost()
+        if self.answer.code:
+            raise self._refusal(self.answer.code)
+        return self.answer.words
+
+    def _refusal(self, code: int) -> MeterRefused | MeterSilent:
+        if code == _TARGET_SILENT:
+            return MeterSilent(f"asked {self.question}, the gateway got no answer from it")
+        return MeterRefused(f"asked {self.question}, exception {code} came", code)
+
+    def _lost(self) -> AnswerCorrupt | AnswerForeign | AnswerShort | AnswerSuspect | MeterSilent:
         """What it is that no answer came in time."""
         asked = f"asked {self.question}"
         if self.doubt is not None:
@@ -75,18 +93,18 @@ class RtuEar:
     """
 
     def __init__(
-        self, clock: Clock, refuse: Callable[[Exception], None], wait: Callable[[float], None]
+        self, clock: Clock, end: Callable[[], None], wait: Callable[[float], None]
     ) -> None:
         """Hear nothing yet.
 
         Args:
             clock: for what the accounts remember.
-            refuse: ends the question in flight with an error.
+            end: the question in flight is refused, nothing else will come.
             wait: keeps it open for so many ms since it was asked, at least.
         """
         self.heard_s = 0.0
         self._clock = clock
-        self._refuse = refuse
+        self._end = end
         self._wait = wait
         self._accounts: dict[int, Account] = {}
         self._exchange: Exchange | None = None
@@ -182,18 +200,12 @@ class RtuEar:
             exchange.answer = frame
             if not frame.code:
                 return frame.raw
-            self._refuse(_refusal(f"asked {exchange.question}", frame.code))
+            self._end()
         elif verdict is Verdict.STRANGE and _is_short(frame, exchange.question):
             exchange.short = frame
         else:
             exchange.stranger = frame
         return b""
-
-
-def _refusal(asked: str, code: int) -> MeterRefused | MeterSilent:
-    if code == _TARGET_SILENT:
-        return MeterSilent(f"{asked}, the gateway got no answer from it")
-    return MeterRefused(f"{asked}, exception {code} came", code)
 
 
 def _is_short(frame: Frame, question: Question) -> bool:

@@ -34,13 +34,14 @@ def value_of(unit: int, function: int, address: int) -> int:
 
 
 class RtuQuestion(Struct, frozen=True):
-    """A request as it came."""
+    """A request as it came; `followed` waits until another one has come after it."""
 
     unit: int
     function: int
     address: int
     count: int
     raw: bytes
+    followed: Callable[[], Awaitable[None]] | None = None
 
     def frame(self, pdu: bytes, *, unit=None) -> bytes:
         frame = bytes([self.unit if unit is None else unit]) + pdu
@@ -93,7 +94,8 @@ class RtuSlaves:
         while len(self._came) >= 8:
             raw, self._came = self._came[:8], self._came[8:]
             assert raw[6:] == crc(raw[:6]), f"a request with a wrong checksum: {raw.hex()}"
-            question = RtuQuestion(*struct.unpack(">BBHH", raw[:6]), raw)
+            followed = partial(self.until_asked, len(self.asked) + 2)
+            question = RtuQuestion(*struct.unpack(">BBHH", raw[:6]), raw, followed)
             self.asked.append(question)
             self._news.set()
             self._queue(question.unit).put_nowait(question)

@@ -22,7 +22,7 @@ from gateways.poll import (
 from metering.clock import SystemClock
 from tests.servers.rtu import answer, rtu_on_a_port, rtu_over_tcp, value_of
 
-LINES = 10  # each with slaves and a bus that know nothing of one another yet
+LINES = 15  # each with slaves and a bus that know nothing of one another yet
 READS = 20  # on each
 TIMEOUT_MS = 15
 UNITS = (1, 2, 3)

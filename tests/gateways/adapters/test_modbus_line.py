@@ -1,7 +1,6 @@
 """Ports and serial servers that go and come, and real lines: timing, libmodbus, one owner."""
 
 import asyncio
-import itertools
 import subprocess
 import sys
 import termios
@@ -20,6 +19,7 @@ from tests.servers.line import line
 from tests.servers.rtu import rtu_on_a_port, serial_server
 
 HOLDING, INPUT = Table.HOLDING, Table.INPUT
+MINIMUM_MS = 104.17  # of 40 registers: 8 + 85 characters and two silences at 9600 8N1
 
 
 async def come_back(bus, unit=7):
@@ -87,18 +87,21 @@ def test_the_bus_is_busy_hardly_longer_than_the_wire_must():
         bus = open_bus(f"serial://{device}?baudrate=9600&timeout_ms=500", SystemClock())
         try:
             await bus.read(3, HOLDING, 0, 1)
-            ends = [time.monotonic()]
-            for address in (0, 100, 200, 300, 400, 500, 600, 700):
-                await bus.read(3, HOLDING, address, 40)
-                ends.append(time.monotonic())
-            return min(end - start for start, end in itertools.pairwise(ends)) * 1000
+            took_ms = []
+            for _ in range(40):  # one is enough: a busy machine delays us and the relay
+                started = time.monotonic()
+                await bus.read(3, HOLDING, 100, 40)
+                took_ms.append((time.monotonic() - started) * 1000)
+                if len(took_ms) > 3 and min(took_ms) < 1.05 * MINIMUM_MS:
+                    break
+            return min(took_ms)
         finally:
             await bus.close()
 
     with line(9600) as wire, libmodbus_slaves(wire.devices[1:], [3], baudrate=9600):
         took_ms = asyncio.run(scenario(wire.devices[0]))
 
-    assert took_ms < 1.05 * 104.17  # 8 + 85 characters and two silences at 9600 8N1
+    assert took_ms < 1.05 * MINIMUM_MS
 
 
 @pytest.mark.server
@@ -129,7 +132,7 @@ def test_a_line_that_is_never_silent_is_corrupt_and_not_asked():
             async def babble():
                 while True:
                     slaves.write(b"\x55")
-                    await asyncio.sleep(0.001)
+                    await asyncio.sleep(0)
 
             babbling = asyncio.create_task(babble())
             await asyncio.sleep(0.02)
@@ -250,7 +253,7 @@ def test_a_port_that_is_not_there_says_so():
 # ---- serial servers; pattern 8: half-open links recover unaided
 
 
-def over_tcp(scenario, timeout_ms=80):
+def over_tcp(scenario, timeout_ms=150):
     async def inside():
         async with serial_server() as server:
             url = f"{server.slaves.url}?baudrate=115200&timeout_ms={timeout_ms}"
@@ -304,7 +307,8 @@ def test_a_link_that_the_serial_server_closed_while_idle_costs_no_reading():
 def test_what_is_owed_outlives_the_connection_because_the_line_behind_it_does():
     async def scenario(bus, server):
         async def late(question, write):
-            await asyncio.sleep(0.15 if question.address == 500 else 0)
+            if question.address == 500:
+                await question.followed()
             write(question.right())
 
         server.slaves.behave = late

@@ -19,8 +19,8 @@ from gateways.poll import (
 from metering.clock import SystemClock
 from tests.servers.rtu import crc, rtu_on_a_port, rtu_over_tcp
 
-TIMEOUT_MS = 80
-LATE_S = 0.14  # after the timeout, wire included
+TIMEOUT_MS = 150
+LATE_S = 0.23  # after the timeout, wire included
 LONG_MS = 5_000  # where what is tested is that nobody waits for it
 HOLDING, INPUT = Table.HOLDING, Table.INPUT
 LOST = (MeterSilent, AnswerShort, AnswerForeign, AnswerCorrupt)
@@ -70,7 +70,17 @@ def silent(_question):
     return b""
 
 
-def late(question, by_s=LATE_S):
+def late(question, make=right):
+    """When the next question has come, and before its answer."""
+
+    async def reply(write):
+        await question.followed()
+        write(make(question))
+
+    return reply
+
+
+def late_by(by_s, question):
     async def reply(write):
         await asyncio.sleep(by_s)
         write(question.right())
@@ -95,7 +105,7 @@ def test_each_register_comes_from_its_own_address(run, table, function):
         words = await bus.read(7, table, 400, 125)
         return list(words), slaves.asked[0]
 
-    words, asked = run(scenario)
+    words, asked = run(scenario, timeout_ms=LONG_MS)
 
     first = 7400 if table is HOLDING else 37_400
     assert words == list(range(first, first + 125))
@@ -116,7 +126,7 @@ def test_one_request_is_in_flight_at_a_time(run):
         reads = (bus.read(unit, HOLDING, unit, 1) for unit in range(1, 6))
         return [list(words) for words in await asyncio.gather(*reads)]
 
-    assert run(scenario, behave) == [[1001], [2002], [3003], [4004], [5005]]
+    assert run(scenario, behave, LONG_MS) == [[1001], [2002], [3003], [4004], [5005]]
 
 
 def of_another(question, unit=8, count=3):
@@ -156,7 +166,7 @@ def test_an_answer_in_single_bytes_is_put_together(run):
 
         return reply
 
-    assert run(ask, replying(in_bytes)) == [7100, 7101, 7102]
+    assert run(ask, replying(in_bytes), LONG_MS) == [7100, 7101, 7102]
 
 
 def bent(frame, at):
@@ -353,7 +363,7 @@ def test_an_answer_two_cycles_late_lands_nowhere(run):
                 seen.append((unit, address, words))
         return seen
 
-    slow = replying(*[lambda q: late(q, 0.35) if q.unit == 7 else q.right()] * 3)
+    slow = replying(*[lambda q: late_by(0.6, q) if q.unit == 7 else q.right()] * 3)
     seen = run(scenario, slow)
 
     assert [u for u, _, _ in seen].count(8) == 6
@@ -384,11 +394,7 @@ def test_a_meter_that_is_always_late_is_waited_for_once_it_is_known(run):
 
 def test_a_late_exception_refuses_nothing_that_was_asked_later(run):
     def late_refusal(question):
-        async def reply(write):
-            await asyncio.sleep(LATE_S)
-            write(question.refused(2))
-
-        return reply
+        return late(question, lambda q: q.refused(2))
 
     async def scenario(bus, _slaves):
         with pytest.raises(MeterSilent):
@@ -496,7 +502,7 @@ def test_a_read_that_is_cancelled_still_owes_its_answer(run):
             await reading
         return list(await bus.read(7, HOLDING, 200, 10))
 
-    assert run(scenario, replying(lambda q: late(q, 0.03))) == list(range(7200, 7210))
+    assert run(scenario, replying(lambda q: late_by(0.03, q))) == list(range(7200, 7210))
 
 
 def test_the_checksum_is_the_specifications():
