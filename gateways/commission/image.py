@@ -15,8 +15,9 @@ from gateways.poll import (
     MeterSilent,
 )
 
-_TRIES = 2  # a lost answer on a long line proves nothing
-_PATIENCE = 6  # blocks in a row without any answer, and the unit is asked no more
+# Some devices are silent about registers that they do not have, where others refuse. So silence
+# about much is no proof that nobody is there; about so many blocks in a row it is.
+_PATIENCE = 60
 _LOST = (
     MeterSilent,
     BusDisconnected,
@@ -42,11 +43,16 @@ class Image:
         self._silences = 0
         self.asked = 0
 
-    async def words(self, block: Block) -> Sequence[int] | None:
-        """The words of `block`; none if the device does not give them."""
+    async def words(self, block: Block, tries: int = 2) -> Sequence[int] | None:
+        """The words of `block`; none if the device does not give them.
+
+        Args:
+            block: what to read, unless it is known.
+            tries: how often; a lost answer on a long line proves nothing.
+        """
         known = self.known(block)
         if known is None and block not in self._barred and self._silences < _PATIENCE:
-            await self._read(block)
+            await self._read(block, tries)
             known = self.known(block)
         return known
 
@@ -56,8 +62,8 @@ class Image:
         words = [word for word in found if word is not None]
         return words if len(words) == block.count else None
 
-    async def _read(self, block: Block) -> None:
-        for _ in range(_TRIES):
+    async def _read(self, block: Block, tries: int) -> None:
+        for _ in range(tries):
             self.asked += 1
             try:
                 words = await self._bus.read(self._unit, block.table, block.address, block.count)

@@ -96,7 +96,7 @@ async def _hopeful(
     await _look_around(image, variants)
     found = []
     for variant in variants:
-        values = await _of_registers(image, variant.model, (touchstone(variant.model),))
+        values = await _of_registers(image, variant.model, (touchstone(variant.model),), tries=1)
         if values is None:
             continue
         plausibility = judge(values)
@@ -113,7 +113,7 @@ async def _look_around(image: Image, variants: Sequence[Variant]) -> None:
     limits = variants[0].model.limits
     registers = [touchstone(variant.model) for variant in variants]
     for block in plan_blocks(registers, limits, _SIDE_BY_SIDE):
-        await image.words(block)
+        await image.words(block, tries=1)
 
 
 async def _fit(image: Image, variant: Variant) -> Fit:
@@ -130,7 +130,7 @@ async def _values(image: Image, model: MeterModel) -> tuple[dict[str, float], fl
 
 
 async def _of_registers(
-    image: Image, model: MeterModel, registers: Sequence[Register]
+    image: Image, model: MeterModel, registers: Sequence[Register], tries: int = 2
 ) -> dict[str, float] | None:
     """The values of some registers of a model; none if nothing was answered."""
     try:
@@ -139,7 +139,7 @@ async def _of_registers(
         return None
     answers = []
     for block in blocks:
-        words = await image.words(block)
+        words = await image.words(block, tries)
         if words is not None:
             answers.append((block, words))
     if not answers:

@@ -16,7 +16,6 @@ from gateways.plan import Block
 _SHOWN = 5  # fits of a unit that are watched and told
 _ALIKE = 4  # of fewer units asked it is no wonder if all of them answer
 _OUTSIDERS = (247, 199)  # units that nobody gives to a meter
-_READ_TIMEOUT_MS = 1000
 
 
 class Watcher(Protocol):
@@ -43,6 +42,7 @@ class Task(Struct, frozen=True, kw_only=True):
         pings: what to ask to find out who is there.
         watch_s: how long counters are given to rise; 0 for not at all.
         timeout_ms: of the sweep; none for the shortest that is sensible.
+        read_timeout_ms: of a block, which takes longer than a ping.
     """
 
     url: str
@@ -54,6 +54,7 @@ class Task(Struct, frozen=True, kw_only=True):
     pings: tuple[Block, ...]
     watch_s: float = 10
     timeout_ms: int | None = None
+    read_timeout_ms: int = 500
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -116,8 +117,7 @@ async def _matched(
 ) -> tuple[Found, ...]:
     if not sound:
         return ()
-    # A whole block takes longer than the ping did; slow meters are not to look like none.
-    slower = max(task.timeout_ms or 0, _READ_TIMEOUT_MS)
+    slower = max(task.timeout_ms or 0, task.read_timeout_ms)
     bus = open_bus(varied(sound[0].url, timeout_ms=slower))
     now = asyncio.get_running_loop().time
     try:

@@ -11,12 +11,14 @@ from gateways.adapters.modbus import open_bus
 from gateways.bus_url import parse_bus_url
 from gateways.commission.probe import Findings, Task, probe_bus
 from gateways.commission.read import OneReading, read_once
-from gateways.commission.sweep import BAUDRATES, HIGHEST_UNIT, PARITIES
+from gateways.commission.sweep import BAUDRATES, HIGHEST_UNIT, PARITIES, LineClosed
 from gateways.commission.variants import Variant, variants
+from gateways.commission.words import advice
 from gateways.meter import Meter, build_meters
 from gateways.model_schema import model_schema
 from metering.clock import SystemClock
 from metering.errors import PermanentError
+from metering.reading import Fault
 from nenghao.library import (
     REGISTER_COLUMNS,
     SUMMARY_COLUMNS,
@@ -171,13 +173,24 @@ def probe(  # noqa: PLR0913 - each is an option of the command line
         named=bool(model),
         waits=(watch_s, timeout_ms),
     )
-    findings = _probe(task)
+    try:
+        findings = _probe(task)
+    except LineClosed as error:
+        _no_line(url, str(error), json=json)
     if json:
         say_json(findings_values(url, findings))
     else:
         say_findings(findings)
     if not findings.is_settled:
         raise typer.Exit(FOUND)
+
+
+def _no_line(url: str, error: str, *, json: bool) -> NoReturn:
+    if json:
+        say_json({"url": url, "settled": False, "error": error, "found": []})
+    else:
+        say(f"✗ {advice(Fault.DISCONNECTED)} ({error})")
+    raise typer.Exit(FOUND)
 
 
 def _probe(task: Task) -> Findings:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.gateways.commission.bench import MODELS, devices
-from tests.nenghao.process import nenghao, run
+from tests.nenghao.process import nenghao, run, typed
 
 
 def cut(*buses):
@@ -66,7 +66,7 @@ spool: {folder: spool/deep}
         bus(meter(3), url="serial:///dev/ttyUSB77"),
     )
 
-    checked = run("gateway", "check", written(content, settings), "--json")
+    checked = typed("gateway", "check", written(content, settings), "--json")
 
     assert checked.code == 1
     mistakes = {each["key"]: each["message"] for each in checked.document["mistakes"]}
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_cut_is_told(tmp_path, content):
     file = tmp_path / "gw.json"
     file.write_text(content)
 
-    checked = run("gateway", "check", file, "--json")
+    checked = typed("gateway", "check", file, "--json")
 
     assert checked.code == 1
     assert "write it with 'nenghao fleet cut'" in checked.document["mistakes"][0]["message"]
@@ -119,8 +119,8 @@ def test_dozens_of_meters_must_meet_the_cycle_or_the_overrun_is_refused(written)
     meters = [meter(unit, "eastron_sdm630_v2") for unit in range(1, 33)]
     url = "rtu+tcp://127.0.0.1:1"
 
-    slow = run("gateway", "check", written(cut(bus(*meters, url=url, cycle_s=10))), "--json")
-    enough = run("gateway", "check", written(cut(bus(*meters, url=url, cycle_s=15))), "--json")
+    slow = typed("gateway", "check", written(cut(bus(*meters, url=url, cycle_s=10))), "--json")
+    enough = typed("gateway", "check", written(cut(bus(*meters, url=url, cycle_s=15))), "--json")
 
     (refused,), (taken,) = slow.document["buses"], enough.document["buses"]
     assert (slow.code, refused["enough"]) == (1, False)
@@ -166,7 +166,7 @@ def test_the_plan_as_a_document_names_every_read(written):
 def test_the_turnaround_that_is_assumed_can_be_given(written):
     file = written(cut(bus(meter(1))))
 
-    document = run("gateway", "check", file, "--turnaround-ms", "50", "--json").document
+    document = typed("gateway", "check", file, "--turnaround-ms", "50", "--json").document
 
     assert document["buses"][0]["average_ms"] == 150
 

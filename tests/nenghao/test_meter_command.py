@@ -32,7 +32,7 @@ def test_the_library_is_listed_with_what_an_installer_asks_first():
 
 
 def test_the_library_as_a_document_has_every_model_with_options_and_warnings():
-    document = run("meter", "models", "--json").document
+    document = typed("meter", "models", "--json").document
 
     models = {model["id"]: model for model in document["models"]}
     assert set(models) == set(MODELS)
@@ -47,7 +47,7 @@ def test_the_library_as_a_document_has_every_model_with_options_and_warnings():
 
 def test_one_model_is_shown_with_its_registers_plan_and_sources():
     shown = run("meter", "models", "tuf2000m")
-    document = run("meter", "models", "tuf2000m", "--json").document
+    document = typed("meter", "models", "tuf2000m", "--json").document
 
     assert shown.code == 0
     assert "读取计划 (2 次请求): holding 0x0000+20, holding 0x0020+4" in shown.out
@@ -58,11 +58,11 @@ def test_one_model_is_shown_with_its_registers_plan_and_sources():
 
 
 def test_a_mistyped_model_is_answered_with_the_nearest_one():
-    refused = run("meter", "models", "eastron_sdm63")
+    refused = typed("meter", "models", "eastron_sdm630_v")
 
     assert refused.code == 2
     assert refused.out == ""
-    assert "unknown model 'eastron_sdm63', did you mean 'eastron_sdm630_v2'?" in refused.err
+    assert "unknown model 'eastron_sdm630_v', did you mean 'eastron_sdm630_v2'?" in refused.err
 
 
 def test_a_broken_model_file_is_told_and_hides_no_other(tmp_path):
@@ -71,7 +71,7 @@ def test_a_broken_model_file_is_told_and_hides_no_other(tmp_path):
     (folder / "broken.yaml").write_text("name: x\n")
     copy(ROOT / "config" / "meters" / "eastron_sdm120.yaml", folder / "right.yaml")
 
-    listed = run("meter", "models", "--json", "--config", tmp_path)
+    listed = typed("meter", "models", "--json", "--config", tmp_path)
 
     assert listed.code == 1
     assert [model["id"] for model in listed.document["models"]] == ["right"]
@@ -159,8 +159,9 @@ def test_a_disputed_option_is_warned_of_until_somebody_has_chosen():
     open_one = against(words, meter)
     chosen = against([*words, "--option", "scaling=tenths"], meter)
 
-    assert "! 警告 option scaling is 'tenths' by default: sources differ" in open_one.out
-    assert "警告" not in chosen.out
+    warning = "! 警告 option scaling is 'tenths' by default: sources differ"
+    assert warning in open_one.out
+    assert warning not in chosen.out
 
 
 def test_a_silent_meter_says_what_to_check_first_and_exit_1():
@@ -240,6 +241,15 @@ def test_a_wrong_address_found_by_a_probe_is_exit_1_with_its_name():
 
     assert probed.code == 1
     assert "地址 +1 不是选项：核对型号，或另写一个型号文件" in probed.out
+
+
+def test_a_bus_that_cannot_be_opened_says_what_to_check_first():
+    probed = typed("meter", "probe", "serial:///dev/nothing-is-here", "--units", "1")
+    document = typed("meter", "probe", "tcp://127.0.0.1:1", "--units", "1", "--json").document
+
+    assert probed.code == 1
+    assert "总线打不开：查 IP 和端口（串口：设备名、占用、权限）" in probed.out
+    assert (document["settled"], document["found"]) == (False, [])
 
 
 def test_an_empty_bus_says_what_to_check_first():

@@ -64,7 +64,7 @@ async def devices(*entries, models=None, faults=(), speed=1.0):
         yield urls[URL]
 
 
-def task(url, *, units=(1,), models=None, watch_s=0, timeout_ms=150):
+def task(url, *, units=(1,), models=None, watch_s=0, timeout_ms=150, read_timeout_ms=1000):
     return Task(
         url=url,
         units=tuple(units),
@@ -75,4 +75,5 @@ def task(url, *, units=(1,), models=None, watch_s=0, timeout_ms=150):
         pings=(PING,),
         watch_s=watch_s,
         timeout_ms=timeout_ms,
+        read_timeout_ms=read_timeout_ms,
     )

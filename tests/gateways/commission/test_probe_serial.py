@@ -20,7 +20,7 @@ from tests.servers.rtu import rtu_on_a_port, rtu_over_tcp
 CLOCK = SystemClock()
 
 
-def slaves_of(contents):
+def slaves_of(contents, *, refusing=True):
     """What answers for simulated meters, by unit, on a line of bytes."""
     meters = [
         {"id": f"m{unit}", "unit": unit, "model": model} for unit, (model, _) in contents.items()
@@ -38,7 +38,7 @@ def slaves_of(contents):
         if any(t == table and a <= first and behind <= a + n for t, a, n in meter.ranges):
             answer = meter.answer(table, first, question.count, CLOCK.now_ms())
             write(question.right(answer.words))
-        else:
+        elif refusing:
             write(question.refused(2))
 
     return behave
@@ -64,6 +64,21 @@ def test_meters_on_a_serial_line_are_found_and_recognised(served):
         (2, "eastron_sdm630_v2", ""),
         (5, "schneider_iem3155", "word order low_first"),
     ]
+
+
+def test_a_meter_that_is_silent_about_what_it_does_not_have_is_recognised_all_the_same():
+    contents = {2: ("tuf2000m", MODELS["tuf2000m"])}
+    models = ["schneider_iem3155", "chint_dtsu666", "tuf2000m"]
+
+    async def inside():
+        async with rtu_on_a_port() as slaves:
+            slaves.behave = slaves_of(contents, refusing=False)
+            asked = task(slaves.url, units=[2], models=models, timeout_ms=60, read_timeout_ms=60)
+            return await probe_bus(asked, lambda url: open_bus(url, CLOCK), QuietWatcher())
+
+    findings = asyncio.run(inside())
+
+    assert findings.found[0].fits[0].variant.model.id == "tuf2000m"
 
 
 def test_one_reading_over_a_serial_line_is_the_same_command():

@@ -110,8 +110,9 @@ def test_a_value_that_is_no_number_is_missing():
 def test_a_turned_meter_is_read_under_the_names_behind_it():
     result = reading("eastron_sdm120", direction="export")
 
-    quantities = [line.quantity for line in result.lines]
-    assert "energy_export_kwh" in quantities
+    addresses = {line.quantity: line.address for line in result.lines}
+    assert addresses["energy_export_kwh"] == 0x48
+    assert addresses["energy_import_kwh"] == 0x4A
     assert result.missing == ()
 
 

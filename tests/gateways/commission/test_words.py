@@ -15,6 +15,13 @@ def test_every_quantity_has_a_chinese_name_of_its_own(quantity):
     assert names.count(chinese(quantity)) == 1
 
 
+def test_names_are_those_of_the_trade():
+    assert chinese("frequency_hz") == "频率"
+    assert chinese("voltage_l12_v") == "AB线电压"
+    assert chinese("energy_import_l2_kwh") == "B相正向有功电能"
+    assert chinese("supply_temperature_c") == "供水温度"
+
+
 @pytest.mark.parametrize(
     ("quantity", "value", "text"),
     [
