@@ -88,6 +88,7 @@ def test_who_asks_and_does_not_read_holds_nobody_up(tmp_path: Path, monkeypatch)
         answers = StatusSocket(tmp_path, lambda: b"x" * 3_000_000)
         await answers.open()
         with socket.socket(socket.AF_UNIX) as deaf:
+            deaf.settimeout(2)
             deaf.connect(str(tmp_path / "status.sock"))
             assert len(await ask(tmp_path)) == 3_000_000
             await asyncio.sleep(0.3)
