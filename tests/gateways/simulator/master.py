@@ -108,5 +108,9 @@ def on_descriptor(url, descriptor):
 
     master = Master(url, lambda octets: os.write(descriptor, octets), close)
     master.descriptor = descriptor
-    loop.add_reader(descriptor, lambda: master.take(os.read(descriptor, 4096)))
+    master.pause = lambda: loop.remove_reader(descriptor)
+    master.resume = lambda: loop.add_reader(
+        descriptor, lambda: master.take(os.read(descriptor, 4096))
+    )
+    master.resume()
     return master

@@ -362,6 +362,17 @@ def test_a_request_may_come_in_pieces_and_two_at_once(transport):
 
 
 @RTU
+def test_of_many_requests_at_once_each_is_answered_and_of_endless_noise_none_is_kept(transport):
+    async def scenario(master):
+        master.send(b"".join(master.frame(1, read_pdu(0, 2)) for _ in range(60)))
+        answers = await master.answers(octets=60 * 9)
+        master.send(b"\x55" * 2000 + master.frame(2, read_pdu(0, 2)))
+        return pdus(answers) + pdus(await master.answers())
+
+    assert [unit for unit, _ in run(transport, scenario)] == [1] * 60 + [2]
+
+
+@RTU
 def test_a_request_with_a_bad_checksum_is_not_for_anybody(transport):
     async def scenario(master):
         master.send(master.frame(1, read_pdu(0, 2))[:-1] + b"\0")
