@@ -92,7 +92,7 @@ class RtuFraming:
         return bool(self._waiting)
 
     def feed(self, octets: bytes) -> list[Request]:
-        self._waiting = (self._waiting + octets)[-_LONGEST_RTU:]
+        self._waiting += octets
         requests: list[Request] = []
         start = 0
         while len(self._waiting) - start >= _SHORTEST_RTU:
@@ -104,6 +104,7 @@ class RtuFraming:
                 start = 0
             else:
                 start += 1  # after noise, the request may still stand behind it
+        self._waiting = self._waiting[-_LONGEST_RTU:]  # noise without end is not kept
         return requests
 
     def rest(self) -> list[Request]:

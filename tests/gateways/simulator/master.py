@@ -54,7 +54,10 @@ class Master:
         """All bytes up to now, once there are so many or the time is over; they are then gone."""
         loop = asyncio.get_running_loop()
         end = loop.time() + within_s
-        while len(self.came) < octets and loop.time() < end:  # noqa: ASYNC110 - bytes are awaited
+        before = -1
+        # Until it is enough and no more follows: a terminal may hand an answer over in pieces.
+        while loop.time() < end and not len(self.came) == before >= octets:
+            before = len(self.came)
             await asyncio.sleep(0.002)
         came, self.came = self.came, b""
         return came
@@ -108,5 +111,9 @@ def on_descriptor(url, descriptor):
 
     master = Master(url, lambda octets: os.write(descriptor, octets), close)
     master.descriptor = descriptor
-    loop.add_reader(descriptor, lambda: master.take(os.read(descriptor, 4096)))
+    master.pause = lambda: loop.remove_reader(descriptor)
+    master.resume = lambda: loop.add_reader(
+        descriptor, lambda: master.take(os.read(descriptor, 4096))
+    )
+    master.resume()
     return master

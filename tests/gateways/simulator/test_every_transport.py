@@ -132,7 +132,7 @@ def test_a_late_answer_comes_with_the_next_request_before_its_own(transport, tmp
         master.ask(1)
         silence = await master.hear(0.1)
         master.ask(2)
-        return silence, await master.answers()
+        return silence, await master.answers(octets=2 * LENGTHS[transport])
 
     silence, answers = run(transport, scenario, {"kind": "late"}, log=tmp_path / "log")
 
@@ -145,7 +145,7 @@ def test_a_late_answer_over_tcp_has_the_transaction_of_its_own_request():
     async def scenario(master):
         master.ask(1)
         master.ask(2)
-        return await master.answers()
+        return await master.answers(octets=2 * LENGTHS["tcp"])
 
     answers = run("tcp", scenario, {"kind": "late"})
 
@@ -353,12 +353,23 @@ def test_a_request_may_come_in_pieces_and_two_at_once(transport):
         request = master.frame(1, read_pdu(0, 2))
         for octet in request:
             master.send(bytes([octet]))
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         first = pdus(await master.answers())
         master.send(master.frame(1, read_pdu(0, 2)) + master.frame(2, read_pdu(0, 2)))
-        return first + pdus(await master.answers())
+        return first + pdus(await master.answers(octets=2 * LENGTHS[transport]))
 
     assert [unit for unit, _ in run(transport, scenario)] == [1, 1, 2]
+
+
+@RTU
+def test_of_many_requests_at_once_each_is_answered_and_of_endless_noise_none_is_kept(transport):
+    async def scenario(master):
+        master.send(b"".join(master.frame(1, read_pdu(0, 2)) for _ in range(60)))
+        answers = await master.answers(octets=60 * 9)
+        master.send(b"\x55" * 2000 + master.frame(2, read_pdu(0, 2)))
+        return pdus(answers) + pdus(await master.answers())
+
+    assert [unit for unit, _ in run(transport, scenario)] == [1] * 60 + [2]
 
 
 @RTU
@@ -404,7 +415,7 @@ def test_everybody_at_a_serial_server_hears_the_line():
             await asyncio.sleep(0.05)
             first.close()  # and opens anew, which is no protection here
             second.ask(2)
-            answers = await second.answers()
+            answers = await second.answers(octets=18)
             second.close()
             return answers
 
