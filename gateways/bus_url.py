@@ -56,7 +56,7 @@ _NUMBERS = ("timeout_ms", "unit")
 _SERIAL_NUMBERS = ("baudrate", "bytesize", "stopbits")
 _CHOICES = {
     "baudrate": range(50, 4_000_001),
-    "bytesize": (8,),  # RTU is eight bits: Modbus over Serial Line V1.02, section 2.5.1
+    "bytesize": (7, 8),
     "stopbits": (1, 2),
 }
 # The kernel numbers these in the order of plugging in.

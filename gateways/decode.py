@@ -79,7 +79,7 @@ class _BlockDecoder:
     """Decodes one block: plain registers all at once, composed ones each."""
 
     def __init__(self, block: Block, registers: Sequence[Register], wiring: Wiring) -> None:
-        self._unpack = _Unpacker(block, [field for r in registers for field in r.fields])
+        self._unpack = _unpacker(block, [field for r in registers for field in r.fields])
         named = [
             (name, register)
             for register in registers
@@ -167,19 +167,27 @@ class _Unpacker:
         self._pack = Layout(f">{block.count}H").pack
         self._direct = _layout(block.count, [(f.address - block.address, f) for f in direct]).unpack
         self._mirrored = _layout(block.count, mirrored).unpack if swapped else None
-        self._bcd = frozenset(i for i, field in enumerate(in_order) if field.format.is_bcd)
-        self._is_simple = self._mirrored is None and not self._bcd
+        self.bcd = frozenset(i for i, field in enumerate(in_order) if field.format.is_bcd)
         self.position = {field.address: index for index, field in enumerate(in_order)}
 
     def __call__(self, words: Sequence[int]) -> Raw:
         raw = self._direct(self._pack(*words))
-        if self._is_simple:
+        if self._mirrored is None:
             return raw
-        if self._mirrored is not None:
-            raw += self._mirrored(self._pack(*reversed(words)))
-        if not self._bcd:
-            return raw
-        return tuple(_decimal(n) if i in self._bcd else n for i, n in enumerate(raw))
+        return raw + self._mirrored(self._pack(*reversed(words)))
+
+
+class _BcdUnpacker(_Unpacker):
+    """The same for a block with decimal digits in it, which `struct` knows as bytes only."""
+
+    def __call__(self, words: Sequence[int]) -> Raw:
+        raw = super().__call__(words)
+        return tuple(_decimal(n) if i in self.bcd else n for i, n in enumerate(raw))
+
+
+def _unpacker(block: Block, fields: Sequence[Part]) -> _Unpacker:
+    has_bcd = any(field.format.is_bcd for field in fields)
+    return _BcdUnpacker(block, fields) if has_bcd else _Unpacker(block, fields)
 
 
 def _decimal(octets: Any) -> float:

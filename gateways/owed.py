@@ -60,6 +60,7 @@ class Account(Struct, frozen=True, kw_only=True):
         repeats: how many more answers are expected twice.
         last: whose answer came last.
         known: the questions that it answered with registers, one of each function and length.
+        refuses: an exception came that may be the answer of anything owed.
     """
 
     owed: tuple[Owed, ...] = ()
@@ -67,6 +68,7 @@ class Account(Struct, frozen=True, kw_only=True):
     repeats: int = 0
     last: Question | None = None
     known: tuple[Question, ...] = ()
+    refuses: bool = False
 
     def at(self, now_ms: int) -> "Account":
         """Without what is too old to come."""
@@ -79,9 +81,18 @@ class Account(Struct, frozen=True, kw_only=True):
         new = Owed(question, asked_ms, asked_ms + _FORGOTTEN_MS)
         return replace(self, owed=(*self.owed, new)[-_MOST_OWED:])
 
-    def closed(self) -> "Account":
-        """Nothing is expected any more."""
-        return replace(self, owed=(), repeats=max(0, self.repeats - 1))
+    def doubted(self, frame: Frame, question: Question, asked_ms: int) -> "Account":
+        """Nothing came after a doubtful frame, in all the time that would explain it.
+
+        An exception leaves everything owed if something that was answered before can settle it.
+        Else nothing can, and nothing is expected any more: who is waited for longest in vain would
+        never be believed again.
+        """
+        if frame.code:
+            owing = replace(self.owing(question, asked_ms), refuses=True)
+            if owing._sure() is not None:  # noqa: SLF001 - of its own class
+                return owing
+        return replace(self, owed=(), repeats=max(0, self.repeats - 1), refuses=False)
 
     def wait_ms(self, lag_ms: int = 0) -> float:
         """How long after a question the line is kept for its answer, by what was seen.
@@ -89,15 +100,19 @@ class Account(Struct, frozen=True, kw_only=True):
         Args:
             lag_ms: by how much it would be late now, if it is.
         """
-        longest_ms = max(self.worst_ms, lag_ms if lag_ms <= LONGEST_WAIT_MS else 0)
+        # Who was late once may be later the next time.
+        longest_ms = max(self.worst_ms, 2 * lag_ms if lag_ms <= LONGEST_WAIT_MS else 0)
         return min(longest_ms + max(_LEAST_MARGIN_MS, longest_ms / 4), LONGEST_WAIT_MS)
 
     def marker(self, question: Question) -> Question | None:
         """What to ask before `question`, None if nothing need or can be.
 
         A prefix of the same block, of even length if the block's is (a meter of 32-bit registers
-        refuses halves); else another question that this unit has answered before.
+        refuses halves); else another question that this unit has answered before. After an
+        exception in doubt only the latter, since the block itself may be what is refused.
         """
+        if self.owed and self.refuses and question not in self.known and (sure := self._sure()):
+            return sure
         if not self._fearing(question):
             return None
         step = 2 - question.count % 2
@@ -152,6 +167,11 @@ class Account(Struct, frozen=True, kw_only=True):
     def _fearing(self, question: Question) -> list[int]:
         """Which of the owed have answers that look like that of `question`."""
         return [i for i, owed in enumerate(self.owed) if _same_length(owed.question, question)]
+
+    def _sure(self) -> Question | None:
+        """The shortest that was answered before and whose answer can be nobody else's."""
+        unlike = [question for question in self.known if not self._fearing(question)]
+        return min(unlike, key=lambda question: question.count, default=None)
 
     def _proves(self, marker: Question, question: Question) -> bool:
         """Whether any answer of the marker's length is younger than what `question` fears."""

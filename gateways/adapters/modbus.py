@@ -2,9 +2,11 @@
 
 from gateways.adapters.modbus_rtu import RtuBus
 from gateways.adapters.modbus_tcp import TcpBus
-from gateways.bus_url import Transport, parse_bus_url
+from gateways.bus_url import BusUrlInvalid, Transport, parse_bus_url
 from gateways.poll import Bus
 from metering.clock import Clock
+
+_RTU_BITS = 8
 
 
 def open_bus(url: str, clock: Clock) -> Bus:
@@ -12,8 +14,12 @@ def open_bus(url: str, clock: Clock) -> Bus:
 
     Raises:
         BusUrlInvalid: the URL cannot be used.
+
+    **Source:** of eight bits for RTU: Modbus over Serial Line V1.02, section 2.5.1.
     """
     parsed = parse_bus_url(url)
     if parsed.transport is Transport.TCP:
         return TcpBus(parsed, clock)
+    if parsed.serial is not None and parsed.serial.bytesize != _RTU_BITS:
+        raise BusUrlInvalid(f"{url}: bytesize cannot be {parsed.serial.bytesize}, RTU needs 8")
     return RtuBus(parsed, clock)

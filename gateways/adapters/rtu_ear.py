@@ -136,7 +136,7 @@ class RtuEar:
         account = self.account(unit)
         # In doubt, the unit has just been given the time that it ever needed, and used none of it.
         self._accounts[unit] = (
-            account.closed()
+            account.doubted(exchange.doubt, exchange.question, exchange.asked_ms)
             if exchange.doubt is not None and exchange.waited
             else account.owing(exchange.question, exchange.asked_ms)
         )

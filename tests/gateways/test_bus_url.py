@@ -54,7 +54,7 @@ def test_each_transport_is_read(url, expected):
         ("tcp://h:502?timeout_ms=0", "timeout_ms must be above 0"),
         ("serial://ttyUSB0", "a device is needed"),
         ("serial:///dev/ttyUSB0?parity=", "parity is N, E or O"),
-        ("serial:///dev/ttyUSB0?bytesize=7", "bytesize cannot be 7"),
+        ("serial:///dev/ttyUSB0?bytesize=6", "bytesize cannot be 6"),
         ("serial:///dev/ttyUSB0?stopbits=0", "stopbits cannot be 0"),
         ("rtu+tcp://h:4001?baudrate=0", "baudrate cannot be 0"),
         ("serial:///dev/ttyUSB0?parity=X", "parity is N, E or O, 'X' came"),

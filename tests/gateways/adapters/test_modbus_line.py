@@ -9,7 +9,7 @@ import time
 import pytest
 
 from gateways.adapters.modbus import open_bus
-from gateways.bus_url import Serial
+from gateways.bus_url import BusUrlInvalid, Serial
 from gateways.line import request_ms, silence_ms
 from gateways.model import Table
 from gateways.poll import AnswerCorrupt, BusDisconnected, MeterRefused, MeterSilent
@@ -239,6 +239,12 @@ def test_a_port_that_vanishes_while_asking_is_known_at_once():
             return time.monotonic() - started
 
     assert asyncio.run(scenario()) < 2
+
+
+@pytest.mark.parametrize("url", ["serial:///dev/x?bytesize=7", "rtu+tcp://h:4001?bytesize=7"])
+def test_a_line_of_seven_bits_carries_no_rtu(url):
+    with pytest.raises(BusUrlInvalid, match="bytesize cannot be 7, RTU needs 8"):
+        open_bus(url, SystemClock())
 
 
 def test_a_port_that_is_not_there_says_so():
