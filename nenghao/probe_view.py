@@ -198,6 +198,8 @@ def _say_advice(found: Found) -> None:
     if not best.is_as_filed:
         say(f"✗ 单元 {unit}: {best.variant.chinese} 不是选项：核对型号，或另写一个型号文件")
         return
+    if not best.is_sure:
+        say(f"✗ 单元 {unit}: 证据太少，只像是 {best.variant.model.id}：请看铭牌核对型号")
     say(f"单元 {unit}: 总线 url: {found.heard.url}")
     options = ", ".join(f"{name}: {choice}" for name, choice in best.variant.options.items())
     entry = f"model: {best.variant.model.id}, unit: {unit}"

@@ -13,6 +13,7 @@ from gateways.plan import Block
 from gateways.wiring import Wiring
 
 STEP_COSTS = 0.02  # of the score, for each thing in which a variant differs from the file
+_SURE = 0.3  # a score below which too little speaks for a fit
 _ALIKE = 0.03  # scores no further apart decide nothing
 _CONVINCING = 0.5  # a score from which a variant is worth naming
 # What tells most about a reading, in this order; voltages and frequency are known beforehand.
@@ -54,6 +55,11 @@ class Fit(Struct, frozen=True, kw_only=True):
     def is_as_filed(self) -> bool:
         """The file and its options can say it; nothing has to be rewritten."""
         return not self.variant.is_bent
+
+    @property
+    def is_sure(self) -> bool:
+        """Enough speaks for it; a pump at rest or two registers of a counter are not enough."""
+        return self.score >= _SURE
 
     @property
     def rank(self) -> tuple[float, int]:

@@ -81,7 +81,10 @@ class Findings(Struct, frozen=True, kw_only=True):
     def is_settled(self) -> bool:
         """Somebody answered, and the model of each is known, as the library has it."""
         return bool(self.found) and all(
-            found.fits and found.fits[0].plausibility.is_plausible and found.fits[0].is_as_filed
+            found.fits
+            and found.fits[0].plausibility.is_plausible
+            and found.fits[0].is_as_filed
+            and found.fits[0].is_sure
             for found in self.found
         )
 

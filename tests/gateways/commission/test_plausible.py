@@ -213,6 +213,19 @@ def test_heat_that_contradicts_itself_is_called_out(values, text):
     assert text in doubts({**HEAT, **values})
 
 
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"temperature_c": -50.0}, "温度 -50.0 °C，常见为 -35–80"),
+        ({"pressure_kpa": 90_000.0}, "压力 90000.0 kPa，常见为 1–4000"),
+        ({"return_temperature_c": 180.0}, "回水温度 180.0 °C，常见为 0.5–130"),
+    ],
+)
+def test_what_no_plant_room_knows_is_doubted(values, text):
+    assert text in doubts(values)
+    assert doubts({"temperature_c": 20.0, "pressure_kpa": 600.0}) == []
+
+
 def test_direct_current_has_to_fit_its_power():
     right = {"dc_voltage_v": 620.0, "dc_current_a": 10.0, "dc_power_kw": 6.2}
 

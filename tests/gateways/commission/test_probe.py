@@ -32,10 +32,21 @@ def best(findings, place=0):
     return findings.found[place].fits[0]
 
 
+# A flow and its totals: nothing in them that another map could not show as well.
+UNTELLING = ("microsensor_mfe600c", "microsensor_mfe600h")
+
+
+def test_too_little_evidence_is_not_taken_for_a_find():
+    findings = probing((1, "microsensor_mfe600c"), models=["microsensor_mfe600c"])
+
+    assert not best(findings).is_sure
+    assert not findings.is_settled
+
+
 def test_of_a_whole_library_each_model_is_recognised():
     entries = [
         (unit, model, {"direction": "export" if MODELS[model]["measures"] == "solar" else "import"})
-        for unit, model in enumerate(MODELS, start=1)
+        for unit, model in enumerate([m for m in MODELS if m not in UNTELLING], start=1)
     ]
 
     findings = probing(*entries, units=range(1, len(entries) + 1))

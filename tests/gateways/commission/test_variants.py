@@ -94,6 +94,17 @@ def test_options_are_varied_and_are_no_change_of_the_file():
     assert "options scaling=plain, address +1" in [variant.english for variant in found]
 
 
+def test_two_choices_at_once_are_both_named():
+    first = {**NARROW, "scale": {"option": "one", "a": 1, "b": 2}}
+    second = {**NARROW, "address": 101, "quantity": "voltage_l2_v"}
+    second["scale"] = {"option": "two", "a": 1, "b": 3}
+    options = {name: {"choices": {"a": "", "b": ""}, "default": "a"} for name in ("one", "two")}
+
+    names = [variant.english for variant in variants("m", content(first, second, options=options))]
+
+    assert "options one=b, two=b" in names
+
+
 def test_what_somebody_has_chosen_is_not_varied():
     scaled = {**NARROW, "scale": {"option": "scaling", "tenths": 0.1, "plain": 1}}
     options = {"scaling": {"choices": {"tenths": "a", "plain": "b"}, "default": "tenths"}}
