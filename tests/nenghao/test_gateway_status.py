@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from gateways.adapters.status_socket import StatusAway, StatusSocket
@@ -46,7 +47,8 @@ NEWER = {
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Path:
+def settings(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setattr("nenghao.say._out", Console(width=160))  # as wide as the tables
     (tmp_path / "spool").mkdir()
     file = tmp_path / "gateway.yaml"
     file.write_text(
@@ -82,7 +84,7 @@ def answering(settings: Path, describe: Callable[[], bytes]) -> Iterator[None]:
 def run(settings: Path, *options: str):
     app = typer.Typer()
     app.command()(status)
-    return CliRunner(env={"COLUMNS": "160"}).invoke(app, [str(settings), *options])
+    return CliRunner().invoke(app, [str(settings), *options])
 
 
 def document(state: State, **more) -> Callable[[], bytes]:
