@@ -171,7 +171,7 @@ class BusCycle:
             return
         plan = meter.plan(task.groups)
         if not plan.blocks:  # all of it is known to be refused
-            self._agenda.done(meter, task.groups, start_ms)
+            self._agenda.done(meter, plan.groups, start_ms)
             return
         from_ms = self._clock.monotonic_ms()
         introduce = self._is_stranger(meter, from_ms)
@@ -180,7 +180,7 @@ class BusCycle:
         tell(self._believed(meter, visit))
         self._note(meter, visit, took_ms, heard)
         if visit.is_whole:
-            self._agenda.done(meter, task.groups, start_ms)
+            self._agenda.done(meter, plan.groups, start_ms)
             asked = (*meter.identity_blocks, *plan.blocks) if introduce else plan.blocks
             self._agenda.took(meter, asked, took_ms)
 

@@ -1,6 +1,6 @@
 """Meter: a bus entry of a gateway's cut and the models -> meters, compiled and ready to be read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,10 +83,12 @@ class Plan:
 
     Attributes:
         wanted: what is read for; a register that is known to be refused is not.
+        groups: what is read: beside what was asked for also what lies between it.
     """
 
     wanted: tuple[Register, ...]
     blocks: tuple[Block, ...]
+    groups: frozenset[int]
     decoder: Decoder
 
 
@@ -115,16 +117,23 @@ class Meter:
     def plan(self, groups: frozenset[int]) -> Plan:
         """How to read some of its groups, by their place, in the fewest requests."""
         if groups not in self._plans:
-            wanted = tuple(
-                register
-                for place in sorted(groups)
-                for register in self.groups[place].registers
-                if not self.terrain.refuses(register)
-            )
+            wanted = tuple(r for place in sorted(groups) for r in self._readable(place))
             blocks = plan_blocks(wanted, self.model.limits, self.fill, self.terrain)
-            decoder = Decoder(wanted, blocks, self.wiring)
-            self._plans[groups] = Plan(wanted=wanted, blocks=blocks, decoder=decoder)
+            # What a meter said is kept, whether it was due or only lay on the way.
+            everything = [r for place in self.everything for r in self._readable(place)]
+            self._plans[groups] = Plan(
+                wanted=wanted,
+                blocks=blocks,
+                groups=frozenset(p for p in self.everything if self._is_read(p, blocks)),
+                decoder=Decoder(everything, blocks, self.wiring),
+            )
         return self._plans[groups]
+
+    def _readable(self, place: int) -> list[Register]:
+        return [r for r in self.groups[place].registers if not self.terrain.refuses(r)]
+
+    def _is_read(self, place: int, blocks: Iterable[Block]) -> bool:
+        return all(any(block.covers(r) for block in blocks) for r in self._readable(place))
 
     @property
     def identity_blocks(self) -> tuple[Block, ...]:

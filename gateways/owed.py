@@ -27,7 +27,8 @@ _FORGOTTEN_MS = 600_000  # an answer that comes later than this is not expected 
 _MOST_OWED = 32
 _LEAST_MARGIN_MS = 50
 _REPEATS_EXPECTED = 20  # answers after a repeated one, for which a repeat is reckoned with
-_REPEAT_MS = 5_000  # and how long
+_REPEAT_MS = 1_000  # and how long after the answer
+_LATELY = 8  # answers that are remembered to the byte
 
 
 class Verdict(Enum):
@@ -35,6 +36,7 @@ class Verdict(Enum):
 
     OURS = auto()  # its answer, and no other's
     DOUBTFUL = auto()  # fits it, but also an older one
+    PERHAPS = auto()  # fits it, and is to the byte what another question was answered lately
     LATE = auto()  # an older one's
     STRANGE = auto()  # nobody's
 
@@ -51,6 +53,14 @@ class Owed(Struct, frozen=True):
     again: bool = False
 
 
+class Answered(Struct, frozen=True):
+    """An answer that was booked: whose, what, when."""
+
+    question: Question
+    raw: bytes
+    at_ms: int
+
+
 class Account(Struct, frozen=True, kw_only=True):
     """One unit's account. Each operation returns a new value; times are monotonic ms.
 
@@ -59,6 +69,7 @@ class Account(Struct, frozen=True, kw_only=True):
         worst_ms: the longest that an answer of it took, as far as one waits.
         repeats: how many more answers are expected twice.
         last: whose answer came last.
+        lately: the last answers that were booked, oldest first.
         known: the questions that it answered with registers, one of each function and length.
         refuses: an exception came that may be the answer of anything owed.
     """
@@ -67,6 +78,7 @@ class Account(Struct, frozen=True, kw_only=True):
     worst_ms: int = 0
     repeats: int = 0
     last: Question | None = None
+    lately: tuple["Answered", ...] = ()
     known: tuple[Question, ...] = ()
     refuses: bool = False
 
@@ -144,24 +156,58 @@ class Account(Struct, frozen=True, kw_only=True):
         if older:
             # As late as the youngest that it can be: an older one would make the unit seem slower.
             youngest = self.owed[older[-1]]
-            rest = replace(self, owed=self.owed[older[0] + 1 :], last=youngest.question)
+            answered = Answered(youngest.question, frame.raw, now_ms)
+            rest = replace(
+                self,
+                owed=self._after(older[0]),
+                last=youngest.question,
+                lately=self._with(answered),
+            )
             if ours:
                 return Booked(rest, Verdict.DOUBTFUL, now_ms - youngest.asked_ms)
             return Booked(_late(rest, youngest, now_ms), Verdict.LATE)
+        if ours and self._was_given(frame, ours, now_ms):
+            # A slave that repeats itself for the first time, or two equal answers: time will tell.
+            return Booked(self, Verdict.PERHAPS)
         if ours:
-            return Booked(self._settled(ours, frame, now_ms - asked_ms, now_ms), Verdict.OURS)
+            return Booked(self.settled(ours, frame, now_ms - asked_ms, now_ms), Verdict.OURS)
         if self.last is not None and frame.fits(self.last):
-            return Booked(replace(self, repeats=_REPEATS_EXPECTED), Verdict.STRANGE)
+            return Booked(self.repeating(), Verdict.STRANGE)
         return Booked(self, Verdict.STRANGE)
 
-    def _settled(self, question: Question, frame: Frame, took_ms: int, now_ms: int) -> "Account":
+    def repeating(self) -> "Account":
+        """It was seen to answer twice: for a while it is reckoned with to do so again."""
+        return replace(self, repeats=_REPEATS_EXPECTED)
+
+    def settled(self, question: Question, frame: Frame, took_ms: int, now_ms: int) -> "Account":
+        """`frame` is the answer to `question` and to nothing else."""
         others = tuple(q for q in self.known if not _same_length(q, question))
+        again = Owed(question, now_ms, now_ms + _REPEAT_MS, again=True)
         return Account(
-            owed=(Owed(question, now_ms, now_ms + _REPEAT_MS, again=True),) if self.repeats else (),
+            owed=(*self._after(len(self.owed)), again)[-_MOST_OWED:] if self.repeats else (),
             worst_ms=max(self.worst_ms, min(took_ms, LONGEST_WAIT_MS)),
             repeats=max(0, self.repeats - 1),
             last=question,
+            lately=self._with(Answered(question, frame.raw, now_ms)),
             known=self.known if frame.code else (*others, question),
+        )
+
+    def _after(self, settled: int) -> tuple[Owed, ...]:
+        """What is still owed when an answer settles all before that place, and it itself.
+
+        Not repeats: they are sent by the way, in no order.
+        """
+        repeats = (owed for owed in self.owed[:settled] if owed.again)
+        return (*repeats, *self.owed[settled + 1 :])
+
+    def _with(self, answered: "Answered") -> tuple["Answered", ...]:
+        return (*self.lately, answered)[-_LATELY:]
+
+    def _was_given(self, frame: Frame, question: Question, now_ms: int) -> bool:
+        """Whether another question was lately answered with the very same bytes."""
+        return any(
+            one.raw == frame.raw and one.question != question and now_ms - one.at_ms <= _REPEAT_MS
+            for one in self.lately
         )
 
     def _fearing(self, question: Question) -> list[int]:
@@ -198,7 +244,7 @@ def _same_length(one: Question, other: Question) -> bool:
 
 def _late(account: Account, owed: Owed, now_ms: int) -> Account:
     if owed.again:
-        return replace(account, repeats=_REPEATS_EXPECTED)
+        return account.repeating()
     # Who cannot be waited for is not waited for in vain.
     took_ms = now_ms - owed.asked_ms
     worst_ms = max(account.worst_ms, took_ms if took_ms <= LONGEST_WAIT_MS else 0)

@@ -52,7 +52,7 @@ class RtuBus:
         self._silence_s = silence_ms(self._line) / 1000
         place = self._line.device if self._local else f"{url.host}:{url.port}"
         self._link = Link(place, self._client, url.timeout_ms / 1000, clock)
-        self._ear = RtuEar(clock, self._refused, self._keep_waiting)
+        self._ear = RtuEar(clock, self._refused, self._keep_waiting, self._close_in)
         self._timer: asyncio.Timeout | None = None
         self._asked_s = 0.0
         self._turn = asyncio.Lock()
@@ -168,6 +168,13 @@ class RtuBus:
         if timer is None or timer.expired():
             return
         if (timer.when() or 0) < until_s:
+            timer.reschedule(until_s)
+
+    def _close_in(self, wait_ms: float) -> None:
+        """Give the question in flight only so long from now on."""
+        until_s = asyncio.get_running_loop().time() + wait_ms / 1000
+        timer = self._timer
+        if timer is not None and not timer.expired() and (timer.when() or 0) > until_s:
             timer.reschedule(until_s)
 
     async def _silence(self, question: Question) -> None:

@@ -30,6 +30,7 @@ class Exchange:
         marks: it is only asked to learn that nothing older than it, or than one like it, can come.
         answer: the sound one, and nobody else's.
         doubt: one that may be an older question's.
+        perhaps: one that is to the byte what another question was answered just before.
         stranger: the last sound frame of anybody else.
         short: a sound frame of this unit and function, with fewer registers.
         noise: bytes came that are no frame.
@@ -45,6 +46,7 @@ class Exchange:
         self.marks = marks
         self.answer: Frame | None = None
         self.doubt: Frame | None = None
+        self.perhaps: Frame | None = None
         self.stranger: Frame | None = None
         self.short: Frame | None = None
         self.noise = False
@@ -93,7 +95,11 @@ class RtuEar:
     """
 
     def __init__(
-        self, clock: Clock, end: Callable[[], None], wait: Callable[[float], None]
+        self,
+        clock: Clock,
+        end: Callable[[], None],
+        wait: Callable[[float], None],
+        close: Callable[[float], None],
     ) -> None:
         """Hear nothing yet.
 
@@ -101,11 +107,13 @@ class RtuEar:
             clock: for what the accounts remember.
             end: the question in flight is refused, nothing else will come.
             wait: keeps it open for so many ms since it was asked, at least.
+            close: keeps it open for so many ms from now, at most.
         """
         self.heard_s = 0.0
         self._clock = clock
         self._end = end
         self._wait = wait
+        self._close = close
         self._accounts: dict[int, Account] = {}
         self._exchange: Exchange | None = None
         self._sent = b""
@@ -130,6 +138,10 @@ class RtuEar:
         """Nothing is in flight. What was not answered is owed."""
         exchange, self._exchange = self._exchange, None
         if exchange is None or exchange.answer is not None:
+            return
+        if exchange.perhaps is not None and exchange.doubt is None:
+            # Nothing more came: two registers of one meter simply hold the same.
+            self._settle(exchange, exchange.perhaps)
             return
         exchange.noise |= bool(self._heard)
         unit = exchange.question.unit
@@ -185,6 +197,32 @@ class RtuEar:
     def _is_asked(self, unit: int) -> bool:
         return self._exchange is not None and self._exchange.question.unit == unit
 
+    def _settle(self, exchange: Exchange, frame: Frame) -> None:
+        exchange.answer = frame
+        question, now_ms = exchange.question, self._clock.monotonic_ms()
+        self._accounts[question.unit] = self.account(question.unit).settled(
+            question, frame, now_ms - exchange.asked_ms, now_ms
+        )
+
+    def _suppose(self, exchange: Exchange, frame: Frame) -> bytes:
+        """Take the last answer's bytes for this one's, unless another answer comes."""
+        if exchange.perhaps is None:
+            exchange.perhaps = frame
+            self._close(self.account(frame.unit).wait_ms())
+            return b""
+        self._settle(exchange, frame)
+        return self._taken(exchange, frame)
+
+    def _taken(self, exchange: Exchange, frame: Frame) -> bytes:
+        """`frame` is the answer; if one came before it, that was the last question's, again."""
+        exchange.answer = frame
+        if exchange.perhaps is not None:
+            self._accounts[frame.unit] = self._accounts[frame.unit].repeating()
+        if not frame.code:
+            return frame.raw
+        self._end()
+        return b""
+
     def _judged(self, exchange: Exchange, frame: Frame, verdict: Verdict) -> bytes:
         unsure = exchange.doubt is not None and not exchange.alike
         if verdict is Verdict.DOUBTFUL and exchange.marks and not frame.code:
@@ -196,11 +234,10 @@ class RtuEar:
             return frame.raw
         if verdict is Verdict.DOUBTFUL or (verdict is Verdict.OURS and unsure):
             exchange.doubt = frame
+        elif verdict is Verdict.PERHAPS:
+            return self._suppose(exchange, frame)
         elif verdict is Verdict.OURS:
-            exchange.answer = frame
-            if not frame.code:
-                return frame.raw
-            self._end()
+            return self._taken(exchange, frame)
         elif verdict is Verdict.STRANGE and _is_short(frame, exchange.question):
             exchange.short = frame
         else:

@@ -191,3 +191,14 @@ def test_in_whatever_order_silence_and_lateness_come_what_is_sure_is_right(histo
         assert sure in (None, question)
         if sure is None:
             account = account.owing(question, 0)
+
+
+def test_the_last_answer_to_the_byte_may_be_the_last_answer_again():
+    account = Account().judge(answer(ask(4)), ask(4), 0, 30).account
+    other = Question(ask(4).unit, ask(4).function, ask(4).address + 50, 4)
+
+    booked = account.judge(answer(ask(4)), other, 100, 130)
+
+    assert booked.verdict is Verdict.PERHAPS
+    assert booked.account == account
+    assert account.judge(answer(ask(4)), ask(4), 100, 130).verdict is Verdict.OURS

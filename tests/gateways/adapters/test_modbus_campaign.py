@@ -48,10 +48,11 @@ class Wrongdoer:
         self.random = draw
         self.deck = deck
         self.done = done
-        self.again = None  # a question whose answer will come a second time
+        self.again = None  # a question whose answer will come a second time …
+        self.turns = 0  # … after so many others
 
     async def behave(self, question, write):
-        self._repeat(question, write)
+        self._repeat(write)
         wrong = self._next_wrong() if self.random.random() < 0.5 else self.right
         self.done[wrong.__name__] += 1
         for part in wrong(question):
@@ -68,13 +69,13 @@ class Wrongdoer:
             self.random.shuffle(self.deck)
         return getattr(self, self.deck.pop())
 
-    def _repeat(self, question, write):
-        before, self.again = self.again, None
-        # The first repeat ever in the turn of an equal question cannot be told: see decision 0011.
-        if before is not None and before.raw[:1] + before.raw[4:6] != (
-            question.raw[:1] + question.raw[4:6]
-        ):
-            write(before.right())
+    def _repeat(self, write):
+        if self.again is None:
+            return
+        self.turns -= 1
+        if self.turns <= 0:
+            write(self.again.right())
+            self.again = None
 
     def right(self, question):
         yield question.right()
@@ -95,7 +96,7 @@ class Wrongdoer:
 
     def wrong_again_later(self, question):
         yield question.right()
-        self.again = question
+        self.again, self.turns = question, self.random.randint(1, 3)
 
     def wrong_short(self, question):
         yield question.right(question.words()[:-1])

@@ -493,6 +493,39 @@ def test_a_meter_that_was_heard_twice_is_marked_before_the_same_length_again(run
     assert asked == [4, 4, 4, 2, 4]
 
 
+@pytest.mark.parametrize("between", [0, 1])
+def test_the_first_repeat_ever_is_told_from_the_next_answer_by_its_bytes(run, between):
+    """It comes in the turn of an equally long question, at once or after another one."""
+    repeats = []
+
+    def first(question):
+        repeats.append(question.right())
+        return question.right()
+
+    def after_the_repeat(question):
+        return repeats[0] + question.right()
+
+    async def scenario(bus, _slaves):
+        await bus.read(7, HOLDING, 100, 4)
+        for _ in range(between):
+            await bus.read(7, HOLDING, 300, 6)
+        return list(await bus.read(7, HOLDING, 200, 4))
+
+    words = run(scenario, replying(first, *between * [right], after_the_repeat))
+
+    assert words == [7200, 7201, 7202, 7203]
+
+
+def test_two_registers_that_hold_the_same_are_no_repeat(run):
+    def noughts(question):
+        return question.right([0] * question.count)
+
+    async def scenario(bus, _slaves):
+        return [list(await bus.read(7, HOLDING, address, 2)) for address in (100, 200, 300)]
+
+    assert run(scenario, replying(noughts, noughts, noughts)) == [[0, 0]] * 3
+
+
 def test_a_read_that_is_cancelled_still_owes_its_answer(run):
     async def scenario(bus, slaves):
         reading = asyncio.create_task(bus.read(7, HOLDING, 100, 10))
