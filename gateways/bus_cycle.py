@@ -152,7 +152,7 @@ class BusCycle:
         spent_ms = 0.0
         for meter in probes:
             left_ms = began_ms + self._real_cycle_ms - self._clock.monotonic_ms()
-            if not self._patience.allows(spent_ms, self._timeout_ms, left_ms):
+            if not self._patience.allows(spent_ms, self._timeout_ms, left_ms, self._real_cycle_ms):
                 return
             await self._turn(meter, start_ms, left_ms, heard, tell)
             spent_ms += heard[meter].took_ms if meter in heard else 0.0

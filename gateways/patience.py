@@ -68,7 +68,9 @@ class Patience(Struct, frozen=True, kw_only=True):
         regular = tuple(meter for meter in everyone if meter not in self.silences)
         return Turn(regular=regular, probes=tuple(due))
 
-    def allows(self, spent_ms: float, timeout_ms: float, left_ms: float) -> bool:
+    def allows(
+        self, spent_ms: float, timeout_ms: float, left_ms: float, real_cycle_ms: float
+    ) -> bool:
         """Whether one more probe may be made.
 
         Args:
@@ -76,9 +78,12 @@ class Patience(Struct, frozen=True, kw_only=True):
             timeout_ms: what a probe in vain takes.
             left_ms: what is left of the cycle. A probe that would delay the others waits until
                 there is room, two minutes at most.
+            real_cycle_ms: a cycle in real time. Where a silence takes several of them, as in a
+                replayed time, there is never room, and the allowance alone decides.
         """
-        fits = timeout_ms <= left_ms or (not spent_ms and self.waited_ms >= FORCED_MS)
-        return self.allowance_ms > spent_ms and fits
+        forced = not spent_ms and self.waited_ms >= FORCED_MS
+        fits = timeout_ms <= left_ms or timeout_ms > 2 * real_cycle_ms
+        return self.allowance_ms > spent_ms and (fits or forced)
 
     def after(self, heard: Mapping[str, Heard], real_cycle_ms: float) -> "Patience":
         """The next cycle's patience.

@@ -8,6 +8,7 @@ gateway, between the meter's answer and the spool, are counted apart by the call
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from metering.reading import Reading
 
 # Between a block's answer and the reading's stamp: the other blocks of the meter, and its timeouts.
 LONGEST_POLL_MS = 10_000
+MARKERS_SHARE = 100  # of that time, within which a marker's own question follows it
 
 
 class Served(Struct, frozen=True, kw_only=True):
@@ -96,10 +98,12 @@ def audit(
 
 
 def _audit_meter(answers: list[Served], readings: list[Reading], longest_poll_ms: int) -> Audit:
+    answers = sorted(answers, key=lambda answer: answer.at_ms)
     series = _series(answers)
+    markers = _markers(answers, longest_poll_ms // MARKERS_SHARE)
     last_ms = max(answer.at_ms for answer in answers)
     with_values = [r for r in readings if r.values and r.at_ms <= last_ms + longest_poll_ms]
-    missing, doubled = _counts(series, with_values)
+    missing, doubled = _counts(series, with_values, markers)
     wrong = [
         f"{reading.meter} {name} at {reading.at_ms}: {value} was never served"
         for reading in with_values
@@ -119,22 +123,37 @@ def _audit_meter(answers: list[Served], readings: list[Reading], longest_poll_ms
 Times = Mapping[float, list[int]]
 
 
+def _markers(answers: list[Served], within_ms: int) -> Counter[str]:
+    """By quantity, how many answers may have been a gateway's markers after a silence.
+
+    Such an answer is a piece of the one that follows at once, and nobody keeps it.
+    """
+    return Counter(
+        name
+        for before, after in pairwise(answers)
+        if before.values.keys() < after.values.keys() and after.at_ms - before.at_ms <= within_ms
+        for name in before.values
+    )
+
+
 def _series(answers: list[Served]) -> dict[str, dict[float, list[int]]]:
     """By quantity and value: when it was served, in order."""
     series: dict[str, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for answer in sorted(answers, key=lambda answer: answer.at_ms):
+    for answer in answers:
         for name, value in answer.values.items():
             series[name][value].append(answer.at_ms)
     return series
 
 
-def _counts(series: Mapping[str, Times], readings: list[Reading]) -> tuple[int, int]:
+def _counts(
+    series: Mapping[str, Times], readings: list[Reading], markers: Mapping[str, int]
+) -> tuple[int, int]:
     """The worst quantity decides: a reading that lacks one block is a reading that lost it."""
     stored = Counter(name for reading in readings for name in reading.values)
     missing = doubled = 0
     for name, times in series.items():
         served = sum(len(at) for at in times.values())
-        missing = max(missing, served - stored[name])
+        missing = max(missing, served - markers.get(name, 0) - stored[name])
         doubled = max(doubled, stored[name] - served)
     instants = Counter(reading.at_ms for reading in readings)
     return missing, max(doubled, sum(count - 1 for count in instants.values()))
