@@ -17,6 +17,7 @@ from gateways.group import Portion
 from gateways.memory import Memory, MemoryRefused, Notebook
 from gateways.polled_bus import PolledBus, Taken, happens
 from gateways.publish import Publisher
+from gateways.pulse import Pulse
 from gateways.seal import Sealer
 from gateways.spool import Unsealed
 from gateways.timekeeper import Timekeeper
@@ -55,6 +56,7 @@ class Agent:
         publisher: Publisher,
         timekeeper: Timekeeper,
         memory: Memory,
+        pulse: Pulse,
         boot: str,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -62,10 +64,12 @@ class Agent:
 
         Args:
             memory: what was learnt of the meters before.
+            pulse: hears each bus's signs of life.
             boot: names this start of the machine, for the monotonic clock of unsealed readings.
         """
         self._buses = list(buses)
         self._memory = memory
+        self._pulse = pulse
         self._notebook = Notebook(memory.load())
         self._forgetful = False
         self._running: dict[PolledBus, tuple[asyncio.Task[None], asyncio.Task[None]]] = {}
@@ -133,11 +137,19 @@ class Agent:
         self._publisher.state_changed()
 
     def _begin(self, bus: PolledBus) -> None:
-        poll = bus.poll(self._time, self._notebook, partial(self._tell, bus), self._limits.look_s)
         self._running[bus] = (
-            self._tasks.create_task(poll, name=f"poll {bus.url}"),
+            self._tasks.create_task(self._poll(bus), name=f"poll {bus.url}"),
             self._tasks.create_task(self._keep(bus), name=f"keep {bus.url}"),
         )
+
+    async def _poll(self, bus: PolledBus) -> None:
+        alive = partial(self._pulse.beat, bus.url)
+        try:
+            await bus.poll(
+                self._time, self._notebook, partial(self._tell, bus), self._limits.look_s, alive
+            )
+        finally:
+            self._pulse.end(bus.url)
 
     async def _end(self, buses: Iterable[PolledBus], within_s: float) -> None:
         """End the polls of `buses`, and keep what they brought."""

@@ -18,7 +18,9 @@ from documents.settings import clock_of
 from gateways.adapters.kernel_clock import is_synchronised
 from gateways.adapters.memory_file import MemoryFile
 from gateways.adapters.modbus import open_bus
+from gateways.adapters.service_manager import ServiceManager
 from gateways.adapters.sqlite import SqliteSpool
+from gateways.adapters.status_socket import StatusSocket
 from gateways.agent import Agent
 from gateways.cut import Cut, CutInvalid, load_cut
 from gateways.fleet_watch import FleetWatch
@@ -28,10 +30,12 @@ from gateways.memory import Memory
 from gateways.meter import build_meters, read_bus
 from gateways.polled_bus import PolledBus
 from gateways.publish import About, Publisher
+from gateways.pulse import Pulse
 from gateways.seal import Compress, Sealer
 from gateways.settings import GatewaySettings
 from gateways.spool import SpoolCorrupt
 from gateways.spool_thread import SpoolThread
+from gateways.status import status_document
 from gateways.timekeeper import Timekeeper
 from link.broker import broker_of
 from link.mqtt import Broker, Link, Message
@@ -72,9 +76,13 @@ class Gateway:
         self.timekeeper = Timekeeper(clock_of(settings.clock), _vouching(settings))
         self._cut_file = folder / settings.fleet
         buses = self._buses_of(cut, ())
-        self.watch = FleetWatch(self._cut_file, cut, self._apply)
+        self.manager = ServiceManager()
+        self.watch = FleetWatch(self._cut_file, cut, self._apply, announced=self.manager.reload)
         with ExitStack() as undo:
-            spool = _open_spool(folder / settings.spool.folder)
+            self._spool_folder = folder / settings.spool.folder
+            self._began_ms = self.timekeeper.monotonic_ms()
+            self.pulse = Pulse(self.timekeeper.monotonic_ms)
+            spool = _open_spool(self._spool_folder)
             undo.callback(spool.close)
             memory = MemoryFile(folder / settings.spool.folder / "memory.json")
             self._wire(settings, cut, broker, spool, buses, memory)
@@ -124,6 +132,7 @@ class Gateway:
             publisher=self.publisher,
             timekeeper=self.timekeeper,
             memory=memory,
+            pulse=self.pulse,
             boot=_boot(),
         )
 
@@ -156,14 +165,31 @@ class Gateway:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Live until `stopping` is set and the drain is over."""
+        status = StatusSocket(self._spool_folder, self._document)
         try:
             self._link.start()
+            await status.open()
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self.watch.run(), name="watch fleet")
+                pings = tasks.create_task(self.manager.watch(self._is_alive), name="watchdog")
+                self.manager.ready()
                 await self.agent.run(stopping, self._drain_s)
                 watch.cancel()
+                pings.cancel()
         finally:
+            await status.close()
             await self._end()
+
+    def _document(self) -> bytes:
+        return status_document(
+            self.publisher.state(),
+            is_up=self.publisher.is_up,
+            uptime_s=(self.timekeeper.monotonic_ms() - self._began_ms) / 1000,
+            pid=os.getpid(),
+        )
+
+    async def _is_alive(self) -> bool:
+        return not self.pulse.hanging() and await self.keeper.is_alive()
 
     async def _end(self) -> None:
         for polled in self.agent.buses:
@@ -255,8 +281,13 @@ async def run_gateway(settings: GatewaySettings, folder: Path) -> None:
     gateway = Gateway(settings, cut, broker, folder)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        gateway.manager.stopping()
+        stopping.set()
+
     for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, stopping.set)
+        loop.add_signal_handler(sign, stop)
     loop.add_signal_handler(signal.SIGHUP, gateway.watch.ask)
     log.info("gateway.started", gateway=cut.gateway, digest=cut.digest)
     await gateway.run(stopping)

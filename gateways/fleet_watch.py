@@ -6,7 +6,7 @@ is refused as a whole, said once and in the state, and the gateway goes on with 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import structlog
@@ -34,18 +34,22 @@ class FleetWatch:
         cut: Cut,
         apply: Callable[[Cut], Awaitable[None]],
         look_s: float = LOOK_S,
+        announced: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Take over a cut that was just loaded from `path`.
 
         Args:
             apply: makes the gateway work by a new cut; raises PermanentError, and changes nothing,
                 if it cannot be used.
+            look_s: how often to look.
+            announced: what whoever supervises the process is told while a file is being taken.
         """
         self.cut = cut
         self.refused = ""
         self._path = path
         self._apply = apply
         self._look_s = look_s
+        self._announced = announced
         self._asked = asyncio.Event()
         self._taken = self._seen = _signature(path)
 
@@ -60,7 +64,8 @@ class FleetWatch:
                 async with asyncio.timeout(self._look_s):
                     await self._asked.wait()
             if self._is_due():
-                await self._take()
+                with self._announced():
+                    await self._take()
 
     def _is_due(self) -> bool:
         if self._asked.is_set():

@@ -60,6 +60,7 @@ class PolledBus:
         self._cycle: BusCycle | None = None
         self._result: CycleResult | None = None
         self._real_cycle_s = 0.0
+        self._alive: Callable[[], None] = lambda: None
         self._missed = 0
         self._overruns = False
 
@@ -97,6 +98,7 @@ class PolledBus:
         notebook: Notebook,
         tell: Callable[[Taken], None],
         look_s: float,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         """Poll until `stopping`.
 
@@ -105,7 +107,9 @@ class PolledBus:
             notebook: what was learnt of the meters.
             tell: called with each reading as it comes.
             look_s: a sleeping bus looks at the clock this often: somebody may have set it.
+            alive: called at each look and each reading, as a sign of life.
         """
+        self._alive = alive
         stamps = Stamps(time)
         self._real_cycle_s = time.real_s(self.cycle_ms)
         self._cycle = BusCycle(
@@ -118,6 +122,7 @@ class PolledBus:
         )
 
         def stamped(reading: Reading) -> None:
+            alive()
             tell(Taken(reading, stamps.take(reading.at_ms)))
 
         start_ms = next_start(time.now_ms(), self.cycle_ms, self.offset_ms)
@@ -143,7 +148,9 @@ class PolledBus:
         In pieces: a clock that is set back must not leave a bus asleep for a day.
         """
         before = time.stamp()
+        self._alive()
         while (ahead_ms := start_ms - time.now_ms()) > 0:
+            self._alive()
             if await happens(self.stopping, min(time.real_s(ahead_ms), look_s)):
                 return None
             if time.was_set_since(before):

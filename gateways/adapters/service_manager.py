@@ -6,7 +6,8 @@ Source: sd_notify(3), sd_watchdog_enabled(3). Where no manager listens, all of i
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import CLOCK_MONOTONIC, clock_gettime_ns
 
@@ -31,6 +32,15 @@ class ServiceManager:
     def reloading(self) -> None:
         """`ready` follows, whether the new configuration was taken over or refused."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={clock_gettime_ns(CLOCK_MONOTONIC) // 1000}")
+
+    @contextmanager
+    def reload(self) -> Iterator[None]:
+        """A new configuration is being looked at."""
+        self.reloading()
+        try:
+            yield
+        finally:
+            self.ready()
 
     def stopping(self) -> None:
         self._tell("STOPPING=1")

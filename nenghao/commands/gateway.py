@@ -16,6 +16,7 @@ from gateways.commission.measure import measure_turnarounds
 from gateways.settings import load_settings
 from metering.clock import SystemClock
 from nenghao.budget_view import check_values, say_check
+from nenghao.gateway_status import status
 from nenghao.inspection import inspect
 from nenghao.progress import Bar
 from nenghao.say import FOUND, say_json
@@ -28,6 +29,9 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON document on standar
 @gateway.callback()
 def _group() -> None:
     """Keep `run` a subcommand although it is the only one that runs the agent."""
+
+
+gateway.command()(status)
 
 
 @gateway.command()

@@ -13,6 +13,7 @@ from gateways.meter import build_meters
 from gateways.model import Table
 from gateways.polled_bus import PolledBus
 from gateways.publish import About, Publisher
+from gateways.pulse import Pulse
 from gateways.seal import Sealer
 from gateways.spool import Spool
 from gateways.spool_thread import SpoolThread
@@ -205,6 +206,7 @@ class Box:
         self.vouched = vouched
         self.link = FakeLink()
         self.memory = FakeMemory()
+        self.pulse = Pulse(self.clock.monotonic_ms)
         self.buses = buses
         self.model, self.entry, self.cycle_ms = model, entry or {}, cycle_ms
         self._polled = [_polled(place, bus, meters, self) for place, bus in enumerate(buses)]
@@ -248,6 +250,7 @@ class Box:
             publisher=self.publisher,
             timekeeper=self.time,
             memory=self.memory,
+            pulse=self.pulse,
             boot=boot,
             limits=limits,
         )

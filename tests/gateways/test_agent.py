@@ -159,6 +159,20 @@ def test_a_slow_disk_delays_no_poll() -> None:
     asyncio.run(scenario())
 
 
+def test_a_bus_that_hangs_is_noticed_and_no_other_is() -> None:
+    async def scenario() -> None:
+        async with Box(buses=[SlowBus(), FakeBus()], meters=1) as box:
+            await box.pass_s(2)
+            assert box.pulse.hanging() == ()
+
+            for _ in range(4):
+                box.clock.pass_ms(100_000)
+                await a_while()
+            assert box.pulse.hanging() == ("tcp://h0",)
+
+    asyncio.run(scenario())
+
+
 # ---- aligned
 
 

@@ -5,10 +5,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -447,3 +448,58 @@ def test_what_a_process_knows_of_its_boot_is_the_same_after_a_restart() -> None:
         ).stdout
 
     assert ask() == ask() != ""
+
+
+@pytest.mark.server
+def test_a_supervisor_hears_it_start_live_reload_and_stop_and_a_person_may_ask(
+    tmp_path: Path,
+) -> None:
+    heard: list[str] = []
+    asked: list[subprocess.CompletedProcess[str]] = []
+
+    async def scenario() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(tmp_path / "notify"))
+            manager.setblocking(False)
+
+            def hears(word: str) -> bool:
+                with suppress(BlockingIOError):
+                    heard.append(manager.recv(4096).decode())
+                return any(word in message for message in heard)
+
+            async with modbus_server() as meters:
+                file = write(tmp_path, cut_of(meters.url), drain_s=0.2)
+                environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+                process = start(file, **environ)
+                try:
+                    await eventually(lambda: hears("WATCHDOG=1"), within_s=30)
+                    await eventually(lambda: len(meters.asked) >= 4, within_s=30)
+                    status = [sys.executable, "-m", "nenghao", "gateway", "status", str(file)]
+                    asked.append(
+                        await asyncio.to_thread(
+                            subprocess.run,
+                            [*status, "--json"],
+                            cwd=ROOT,
+                            capture_output=True,
+                            text=True,
+                            check=False,
+                        )
+                    )
+                    process.send_signal(signal.SIGHUP)
+                    await eventually(lambda: hears("RELOADING=1"), within_s=30)
+                    process.terminate()
+                    await eventually(lambda: hears("STOPPING=1"), within_s=30)
+                finally:
+                    process.terminate()
+                    process.communicate(timeout=30)
+
+    asyncio.run(scenario())
+    assert heard[0] == "READY=1"
+    reloading = next(n for n, said in enumerate(heard) if said.startswith("RELOADING=1"))
+    assert "READY=1" in heard[reloading:]
+    (answer,) = asked
+    document = json.loads(answer.stdout)
+    assert answer.returncode == 1  # nobody listens at the broker's address
+    assert (document["gateway"], document["link"]) == (GATEWAY, "down")
+    assert set(document["meters"]) == {"m1", "m2"}
+    assert document["buses"][0]["cycle_s"] == 1.0
