@@ -237,10 +237,12 @@ def _minted(spool: SqliteSpool, store: str, now_ms: int) -> _Held:
 def _polled(cut: Cut, place: int, clock: Clock) -> PolledBus:
     bus, path = cut.buses[place], ("buses", place)
     entry = read_bus(bus, path)
+    meters = build_meters(bus, cut.models, path)
+    pause_ms = max((meter.model.limits.connect_pause_ms for meter in meters), default=0)
     return PolledBus(
         entry.url,
-        open_bus(entry.url, clock),
-        build_meters(bus, cut.models, path),
+        open_bus(entry.url, clock, pause_ms),
+        meters,
         cycle_ms=entry.cycle_s * 1000,
         offset_ms=cut.offset_ms(place),
         key=cut.key(place),

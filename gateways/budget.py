@@ -150,7 +150,7 @@ def _meter_budget(
             for address in range(part.address, part.end)
         }
     )
-    periods = Counter(rate * cycle_s for rate in map(reads.rate, meter.model.registers))
+    periods = Counter(rate * cycle_s for rate in map(reads.rate, reads.registers))
     return MeterBudget(
         meter=meter.id,
         model=meter.model.id,
@@ -172,25 +172,28 @@ class _Reads:
     """What one meter is asked in a cycle, by which registers are due.
 
     Attributes:
-        rates: of all of its registers.
+        registers: all of it, with the periods that hold for this meter.
+        rates: of all of them.
     """
 
     def __init__(
         self, meter: Meter, cycle_s: int, serial: Serial | None, turnaround_ms: float
     ) -> None:
-        self._model = meter.model
+        self.registers = [r for group in meter.groups for r in group.registers]
+        self._limits = meter.model.limits
+        self._fill = meter.fill
         self._cycle_s = cycle_s
         self._serial = serial
         self._turnaround_ms = turnaround_ms
-        self.rates: Rates = frozenset(map(self.rate, meter.model.registers))
+        self.rates: Rates = frozenset(map(self.rate, self.registers))
 
     def rate(self, register: Register) -> int:
         """Every how many cycles a register is read."""
         return max(1, ceil(register.every_s / self._cycle_s))
 
     def blocks(self, due: Rates) -> tuple[Block, ...]:
-        registers = [r for r in self._model.registers if self.rate(r) in due]
-        return plan_blocks(registers, self._model.limits, self._model.fill)
+        registers = [r for r in self.registers if self.rate(r) in due]
+        return plan_blocks(registers, self._limits, self._fill)
 
     def cost_ms(self, due: Rates) -> float:
         """What the cycle takes in which registers of these rates are due."""

@@ -204,8 +204,11 @@ class Account(Struct, frozen=True, kw_only=True):
         return (*self.lately, answered)[-_LATELY:]
 
     def _was_given(self, frame: Frame, question: Question, now_ms: int) -> bool:
-        """Whether another question was lately answered with the very same bytes."""
-        return any(
+        """Whether another question was lately answered with the very same bytes.
+
+        Exceptions are all alike: whoever asks a stranger what it has would wait for ever.
+        """
+        return not frame.code and any(
             one.raw == frame.raw and one.question != question and now_ms - one.at_ms <= _REPEAT_MS
             for one in self.lately
         )

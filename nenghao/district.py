@@ -51,6 +51,7 @@ def _descriptions(document: FleetDocument) -> dict[str, Mapping[str, Any]]:
             "rated": dict(place.meter.rated),
             "sector": place.institution.sector.value,
             "area_m2": place.building.area_m2,
+            "serial": place.meter.serial,
         }
         for place in in_force(document, today())
     }

@@ -9,8 +9,13 @@ from metering.clock import Clock
 _RTU_BITS = 8
 
 
-def open_bus(url: str, clock: Clock) -> Bus:
+def open_bus(url: str, clock: Clock, connect_pause_ms: int = 0) -> Bus:
     """A bus for `url`; nothing is connected before the first read.
+
+    Args:
+        url: see `gateways.bus_url`.
+        clock: for pauses between attempts, and what is owed.
+        connect_pause_ms: how long its meters want to be left alone after connecting.
 
     Raises:
         BusUrlInvalid: the URL cannot be used.
@@ -19,7 +24,7 @@ def open_bus(url: str, clock: Clock) -> Bus:
     """
     parsed = parse_bus_url(url)
     if parsed.transport is Transport.TCP:
-        return TcpBus(parsed, clock)
+        return TcpBus(parsed, clock, connect_pause_ms)
     if parsed.serial is not None and parsed.serial.bytesize != _RTU_BITS:
         raise BusUrlInvalid(f"{url}: bytesize cannot be {parsed.serial.bytesize}, RTU needs 8")
-    return RtuBus(parsed, clock)
+    return RtuBus(parsed, clock, connect_pause_ms)

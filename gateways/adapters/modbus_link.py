@@ -36,6 +36,7 @@ class Link:
     Attributes:
         place: where it leads, for messages.
         client: None while it is not connected.
+        connect_pause_ms: how long the other end wants to be left alone after connecting.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Link:
     ) -> None:
         self.place = place
         self.client: ModbusBaseClient | None = None
+        self.connect_pause_ms = 0
         self._make = make
         self._timeout_s = timeout_s
         self._clock = clock
@@ -75,6 +77,7 @@ class Link:
         if self._pause_ms:
             log.info("bus.connected", bus=self.place)
         self._pause_ms = self._closed_until_ms = 0
+        await asyncio.sleep(self.connect_pause_ms / 1000)
         return True
 
     def _not_opened(self, reasons: list[Exception]) -> NoReturn:

@@ -44,7 +44,7 @@ class _Refused(Exception):
 class RtuBus:
     """One line, used by one request at a time."""
 
-    def __init__(self, url: BusUrl, clock: Clock) -> None:
+    def __init__(self, url: BusUrl, clock: Clock, connect_pause_ms: int = 0) -> None:
         self._url = url
         self._local = url.transport is Transport.SERIAL
         # Of a serial server's line the URL need not tell the format; the commonest is assumed.
@@ -52,6 +52,7 @@ class RtuBus:
         self._silence_s = silence_ms(self._line) / 1000
         place = self._line.device if self._local else f"{url.host}:{url.port}"
         self._link = Link(place, self._client, url.timeout_ms / 1000, clock)
+        self._link.connect_pause_ms = connect_pause_ms
         self._ear = RtuEar(clock, self._refused, self._keep_waiting, self._close_in)
         self._timer: asyncio.Timeout | None = None
         self._asked_s = 0.0

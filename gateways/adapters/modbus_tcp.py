@@ -47,10 +47,11 @@ _FUNCTIONS = {Table.HOLDING: 3, Table.INPUT: 4}
 class TcpBus:
     """One Modbus TCP connection, used by one request at a time."""
 
-    def __init__(self, url: BusUrl, clock: Clock) -> None:
+    def __init__(self, url: BusUrl, clock: Clock, connect_pause_ms: int = 0) -> None:
         self._url = url
         self._timeout_s = url.timeout_ms / 1000
         self._link = Link(f"{url.host}:{url.port}", self._client, self._timeout_s, clock)
+        self._link.connect_pause_ms = connect_pause_ms
         self._inspector = _Inspector(self._link.fail)
         self._turn = asyncio.Lock()
         self._clock = clock

@@ -126,7 +126,7 @@ def read(  # noqa: PLR0913 - each is an option of the command line
 
 async def _read(url: str, one: Meter, others: Sequence[Variant]) -> OneReading:
     clock = SystemClock()
-    bus = open_bus(url, clock)
+    bus = open_bus(url, clock, one.model.limits.connect_pause_ms)
     try:
         return await read_once(bus, one, clock, others)
     finally:

@@ -360,3 +360,24 @@ def test_closing_while_a_request_is_in_flight_leaves_nothing_behind():
 def test_junk_is_foreign_or_silence_never_a_value(junk):
     with pytest.raises((AnswerForeign, MeterSilent)):
         run(ask, replying(lambda _question: junk))
+
+
+def test_a_device_that_wants_a_pause_after_connecting_gets_it():
+    """Huawei's inverters do: Modbus interface definitions, connection."""
+
+    async def scenario():
+        async with modbus_server() as server:
+            bus = open_bus(server.url, SystemClock(), 150)
+            began = time.monotonic()
+            try:
+                await bus.read(1, Table.HOLDING, 0, 2)
+                first = time.monotonic() - began
+                await bus.read(1, Table.HOLDING, 0, 2)
+                return first, time.monotonic() - began - first
+            finally:
+                await bus.close()
+
+    first, second = asyncio.run(scenario())
+
+    assert first >= 0.15
+    assert second < 0.1
