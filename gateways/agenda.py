@@ -104,7 +104,12 @@ class Agenda:
     # ---- after a cycle
 
     def close(self, meters: Sequence[Meter], took_ms: float) -> None:
-        """The cycle is over; on a crowded bus the slow ones pause, so that the others have time."""
+        """The cycle is over; on a crowded bus the slow ones pause, so that the others have time.
+
+        Args:
+            meters: of the bus.
+            took_ms: what it took, real time, but for what was waited in vain.
+        """
         self.is_crowded = self._comes_short or took_ms > self._real_cycle_ms
         resting = {meter: cycles - 1 for meter, cycles in self._resting.items() if cycles > 1}
         if self.is_crowded:

@@ -72,6 +72,7 @@ class Agent:
         self._pulse = pulse
         self._notebook = Notebook(memory.load())
         self._forgetful = False
+        self._is_over = False
         self._running: dict[PolledBus, tuple[asyncio.Task[None], asyncio.Task[None]]] = {}
         self._changing = asyncio.Lock()
         self._sealer = sealer
@@ -104,6 +105,7 @@ class Agent:
             await stopping.wait()
             self._keeper.hurry()
             async with self._changing:  # a change under way comes first
+                self._is_over = True
                 await self._end(self._buses, drain_s)
             await self._seal_unsealed()
             for bus in self._buses:
@@ -122,6 +124,8 @@ class Agent:
             drain_s: how long a bus that goes may take to end its poll.
         """
         async with self._changing:
+            if self._is_over:
+                return
             gone = [bus for bus in self._buses if bus not in wanted]
             # A serial port has one owner: the old one lets go before the new one opens it.
             await self._end(gone, drain_s)

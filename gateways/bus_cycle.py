@@ -118,7 +118,8 @@ class BusCycle:
         await self._probe(turn.probes, start_ms, began_ms, heard, tell)
         took_ms = self._clock.monotonic_ms() - began_ms
         meters = tuple(self._meters.values())
-        self._agenda.close(meters, took_ms)
+        in_vain_ms = sum(turn.in_vain_ms for turn in heard.values())
+        self._agenda.close(meters, took_ms - in_vain_ms)
         self._patience = self._patience.after(heard, self._real_cycle_ms)
         return CycleResult(
             took_ms=took_ms,
@@ -195,7 +196,7 @@ class BusCycle:
             self._introduced_ms.pop(meter.id, None)  # whoever answers next may be another
         if fault == Fault.LATE:
             self._suspect[meter.id] = self._suspect.get(meter.id, 0) + 1
-        if visit.explored:
+        if visit.explored and not self._is_other(meter):
             self._learn(meter, visit)
 
     # ---- who answers there
@@ -210,10 +211,13 @@ class BusCycle:
         """The reading as the meter's own, or held apart because another device answered."""
         if visit.said is not None:
             self._introduce(meter, visit)
+        if self._is_other(meter) and (visit.reading.values or is_heard(visit.reading)):
+            return structs.replace(visit.reading, fault=Fault.IDENTITY)
+        return visit.reading
+
+    def _is_other(self, meter: Meter) -> bool:
         meeting = self._meetings.get(meter.id)
-        if meeting is None or meeting.who is not Who.OTHER or not is_heard(visit.reading):
-            return visit.reading
-        return structs.replace(visit.reading, fault=Fault.IDENTITY)
+        return meeting is not None and meeting.who is Who.OTHER
 
     def _introduce(self, meter: Meter, visit: Visit) -> None:
         said = visit.said
@@ -234,8 +238,9 @@ class BusCycle:
                     meant=self._whose(said, meter.id),
                 )
             return
-        if said != known:
-            self._notebook.remembered = self._notebook.remembered.knows(meter.id, dict(said))
+        now_known = {**known, **said}  # it may have kept back today what it said before
+        if now_known != known:
+            self._notebook.remembered = self._notebook.remembered.knows(meter.id, now_known)
             terrain = self._notebook.remembered.terrain_of(meter, self._clock.now_ms())
             self._meters[meter.id] = meter.over(terrain)
         if meeting.doubt and before != meeting:

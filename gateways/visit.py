@@ -43,7 +43,8 @@ async def visit_meter(
         if asked.is_lost:
             reading = Reading(meter=meter.id, at_ms=asked.at_ms, fault=asked.fault)
             return Visit(reading=reading, is_whole=False)
-        said = _said(meter, asked.answers)
+        # Who is named by an answer that may be another's is not judged by it, but asked again.
+        said = None if asked.fault == Fault.LATE else _said(meter, asked.answers)
     asked = await ask_blocks(bus, meter.unit, plan.blocks, clock)
     explored = await _explore(bus, meter, plan, asked) if asked.refusals else ()
     return Visit(

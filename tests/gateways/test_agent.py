@@ -159,6 +159,21 @@ def test_a_slow_disk_delays_no_poll() -> None:
     asyncio.run(scenario())
 
 
+def test_a_fleet_that_changes_while_the_box_stops_starts_nothing() -> None:
+    async def scenario() -> None:
+        bus = FakeBus()
+        async with Box(buses=[bus], meters=1, drain_s=0.2) as box:
+            await box.pass_s(1.5)
+            box.stopping.set()
+            await a_while()
+            await box.agent.change_buses([], 0.1)
+        asked = len(bus.asked)
+        await a_while()
+        assert len(bus.asked) == asked
+
+    asyncio.run(scenario())
+
+
 def test_a_bus_that_hangs_is_noticed_and_no_other_is() -> None:
     async def scenario() -> None:
         async with Box(buses=[SlowBus(), FakeBus()], meters=1) as box:

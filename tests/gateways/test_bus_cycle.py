@@ -358,6 +358,60 @@ def test_a_swapped_meter_is_reported_and_its_readings_are_held_apart():
     assert line.cycle.standings()["m1"].meeting.expected == "serial 7001"
 
 
+def test_what_a_stranger_said_before_it_fell_silent_is_held_apart_too():
+    kept = Remembered().knows("m1", {IdentityName.SERIAL: "7001"})
+    model = {
+        **NAMED,
+        "registers": [
+            {"address": 10, "quantity": "voltage_l1_v"},
+            {"address": 50, "quantity": "frequency_hz"},
+        ],
+    }
+    line = Line(1, model=model, kept=kept)
+    named(line, 1, 9009)
+    line.bus.refused[(1, 50)] = lambda: MeterSilent("nothing came")
+
+    assert line.run() == {"m1": Fault.IDENTITY}
+    assert line.readings[-1].values == {"voltage_l1_v": 10.0}
+
+
+def test_a_stranger_teaches_nothing_about_the_model():
+    kept = Remembered().knows("m1", {IdentityName.SERIAL: "7001"})
+    line = Line(1, model={**WIDE, "identity": NAMED["identity"]}, kept=kept)
+    named(line, 1, 9009)
+    line.bus.holes[1] = {13}
+    line.run(2)
+
+    assert line.notebook.remembered == kept
+
+
+def test_a_serial_number_that_is_kept_back_for_once_is_not_forgotten():
+    line = Line(1, model=NAMED)
+    named(line, 1, 7001, firmware=1)
+    line.run()
+    line.silence(1)
+    line.run(2)
+    line.bus.wrong.clear()
+    line.bus.holes[1] = {90}  # the serial number is refused this time
+    named(line, 1, 7001, firmware=2)
+    line.run(2)
+
+    known = {IdentityName.SERIAL: "7001", IdentityName.FIRMWARE: "2"}
+    assert line.notebook.remembered.identities["m1"] == known
+
+
+def test_a_name_that_may_be_anothers_is_asked_again():
+    line = Line(1, model=NAMED)
+    named(line, 1, 7001)
+    line.bus.refused[(1, 90)] = lambda: AnswerSuspect("it may be of the request before", [9009])
+    line.run()
+    assert line.notebook.remembered.identities == {}
+
+    del line.bus.refused[(1, 90)]
+    line.run()
+    assert line.notebook.remembered.identities["m1"][IdentityName.SERIAL] == "7001"
+
+
 def test_a_person_accepts_a_swapped_meter_by_its_serial_number_in_the_fleet():
     kept = Remembered().knows("m1", {IdentityName.SERIAL: "7001"})
     entries = [{"id": "m1", "model": "m1", "unit": 1, "serial": "9009"}]
