@@ -4,6 +4,7 @@ Each test is named after what it promises; the number is that of the acceptance 
 promise needs a whole process, a broker or a database, its test says so.
 """
 
+import asyncio
 import gc
 import itertools
 import json
@@ -11,14 +12,23 @@ import tracemalloc
 from collections import Counter
 
 import pytest
+import structlog
 
+from benchmarks.process import cpu_s
+from gateways.adapters.modbus import open_bus
+from gateways.bus_url import is_stable
 from gateways.cut import Cut
 from gateways.meter import build_meters
+from gateways.model import IdentityName, Table
 from gateways.plan import whole_spans
+from gateways.poll import MeterSilent
 from metering.quantity import QUANTITIES, Kind
 from metering.reading import Fault
-from tests.acceptance.line import MODELS, entries, poll
+from tests.acceptance.line import CLOCK, MODELS, entries, poll
+from tests.fakes.box import eventually
+from tests.gateways.test_app import cut_of, start, write
 from tests.gateways.test_bus_cycle import Line
+from tests.servers.modbus import modbus_server
 
 
 def test_01_when_one_meter_dies_the_others_stay_on_schedule():
@@ -96,14 +106,14 @@ def _fewest(spans, limits, fill):
     """The least number of reads for these spans: every cut is tried, the best kept."""
     best = [0] + [10**9] * len(spans)
     for end in range(1, len(spans) + 1):
-        for start in range(end):
-            piece = spans[start:end]
+        for begin in range(end):
+            piece = spans[begin:end]
             first, behind = piece[0][0], piece[-1][1]
             if limits.even:
                 first, behind = first - first % 2, behind + behind % 2
             gaps = (after[0] - before[1] for before, after in itertools.pairwise(piece))
             if behind - first <= limits.registers and all(gap <= fill for gap in gaps):
-                best[end] = min(best[end], best[start] + 1)
+                best[end] = min(best[end], best[begin] + 1)
     return best[-1]
 
 
@@ -120,6 +130,31 @@ def test_03_adjacent_registers_are_read_in_the_fewest_permitted_requests(model):
     )
 
     assert len(meter.blocks) == fewest
+
+
+def test_08_a_half_open_link_is_left_and_the_meter_is_read_again_unaided():
+    """The peer takes requests and says nothing, as a router does that forgot the connection."""
+
+    async def scenario():
+        async with modbus_server() as server:
+            forgotten = set()
+
+            async def behave(question, writer):
+                if question.connection not in forgotten:
+                    writer.write(question.right())
+
+            server.behave = behave
+            bus = open_bus(f"{server.url}?timeout_ms=200", CLOCK)
+            try:
+                await bus.read(1, Table.HOLDING, 0, 2)
+                forgotten.add(1)
+                with pytest.raises(MeterSilent):
+                    await bus.read(1, Table.HOLDING, 0, 2)
+                return list(await bus.read(1, Table.HOLDING, 5, 2)), server.connections
+            finally:
+                await bus.close()
+
+    assert asyncio.run(scenario()) == ([5, 6], 2)
 
 
 def test_10_a_momentary_nan_is_flagged_and_the_counters_are_left_intact():
@@ -147,6 +182,43 @@ def test_19_three_hundred_like_meters_need_one_model_and_a_list():
     assert len(meters) == 300
     assert len(json.dumps(buses)) < 300 * 80  # what a meter costs in the list
     assert {meter.blocks for meter in meters} == {meters[0].blocks}
+
+
+@pytest.mark.server
+def test_21_a_gateway_with_nothing_due_uses_next_to_no_processor(tmp_path):
+    """A whole process, an hour between two polls, a broker that is away: under 2 per cent."""
+
+    async def scenario():
+        async with modbus_server() as meters:
+            buses = [{**cut_of(meters.url)["buses"][0], "cycle_s": 3600}]
+            process = start(write(tmp_path, cut_of(meters.url, buses=buses), drain_s=0))
+            try:
+                await eventually(lambda: len(meters.asked) >= 2, within_s=30)
+                await asyncio.sleep(2)
+                before = cpu_s(process.pid)
+                await asyncio.sleep(5)
+                return cpu_s(process.pid) - before
+            finally:
+                process.terminate()
+                process.communicate(timeout=30)
+
+    assert asyncio.run(scenario()) < 0.02 * 5
+
+
+def test_22_a_bus_that_cannot_meet_its_cycle_says_what_it_needs_and_has():
+    """Three meters at 1,200 baud take seconds; their cycle is one."""
+    url = "serial:///dev/ttyS9?baudrate=1200&timeout_ms=500"
+    with structlog.testing.capture_logs() as logs:
+        polled = poll(entries(3), seconds=9, url=url, ports={url: "paced_pty"})
+
+    overruns = [one for one in logs if one["event"] == "bus.overrun"]
+    assert overruns
+    assert overruns[0]["took_s"] > overruns[0]["has_s"] == 1.0
+    health = polled.bus.health()
+    assert health.crowded
+    assert health.needs_s > 2
+    assert health.missed >= 2
+    assert {reading.meter for reading in polled.readings} == {"m1", "m2", "m3"}
 
 
 def test_23_a_meter_that_is_offline_for_days_takes_no_memory():
@@ -231,3 +303,38 @@ def test_26_every_quantity_of_every_model_has_a_plausible_range(model):
         quantity = QUANTITIES[register.quantity]
         assert quantity.lowest < quantity.highest
         assert quantity.kind in Kind
+
+
+def test_30_behind_ports_with_new_numbers_every_meter_is_known_by_itself():
+    """Two lines change places over a restart: nothing is mixed, and each says whose it is."""
+    lines = {name: [{**entries(1)[0], "id": name}] for name in ("east", "west")}
+    one = poll(lines["east"], seconds=1.7)
+    both = poll(lines["west"], seconds=1.7, notebook=one.notebook)
+    known = both.notebook.remembered.identities
+    assert known["east"] != known["west"]
+
+    with structlog.testing.capture_logs() as logs:
+        swapped = poll(
+            [{**lines["east"][0], "describe": {"serial": known["west"][IdentityName.SERIAL]}}],
+            seconds=2.7,
+            notebook=both.notebook,
+        )
+
+    assert {reading.fault for reading in swapped.readings} == {Fault.IDENTITY}
+    (said,) = [each for each in logs if each["event"] == "meter.other_device"]
+    assert (said["meter"], said["meant"]) == ("east", "west")
+    assert swapped.notebook.remembered.identities == known
+
+
+@pytest.mark.parametrize(
+    ("url", "stable"),
+    [
+        ("serial:///dev/serial/by-id/usb-FTDI_FT232R_A50285BI-if00-port0", True),
+        ("serial:///dev/serial/by-path/pci-0000:00:14.0-usb-0:2:1.0-port0", True),
+        ("serial:///dev/meters-east", True),
+        ("serial:///dev/ttyUSB0", False),
+        ("serial:///dev/ttyACM1", False),
+    ],
+)
+def test_30_a_port_whose_number_may_change_is_warned_of(url, stable):
+    assert is_stable(url) is stable
