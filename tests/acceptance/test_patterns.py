@@ -13,12 +13,12 @@ from collections import Counter
 import pytest
 
 from gateways.cut import Cut
-from gateways.meter import build_meters
-from gateways.plan import whole_spans
+from gateways.reading.meter import build_meters
+from gateways.reading.plan import whole_spans
 from metering.quantity import QUANTITIES, Kind
 from metering.reading import Fault
 from tests.acceptance.line import MODELS, entries, poll
-from tests.gateways.test_bus_cycle import Line
+from tests.gateways.reading.test_bus_cycle import Line
 
 
 def test_01_when_one_meter_dies_the_others_stay_on_schedule():
