@@ -17,7 +17,7 @@ from benchmarks.process import Usage
 from benchmarks.scale import Scale
 from benchmarks.world import GATEWAY, World, staged
 from gateways.adapters.sqlite import SqliteSpool
-from gateways.seal import Sealer
+from gateways.spool.seal import Sealer
 from metering.batch import BatchKey, ClockState
 from metering.ulid import ulid
 

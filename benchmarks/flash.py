@@ -23,8 +23,8 @@ from msgspec import Struct
 from benchmarks.figure import Figure, Result
 from benchmarks.scale import Scale
 from gateways.adapters.sqlite import SqliteSpool
-from gateways.group import Asked, Portion, Word, append_at_once
-from gateways.seal import Sealer
+from gateways.spool.group import Asked, Portion, Word, append_at_once
+from gateways.spool.seal import Sealer
 from metering.batch import BatchKey, ClockState, Sealed
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import EpochBook

@@ -19,13 +19,13 @@ from benchmarks.fleet import MODELS as FOLDER
 from benchmarks.observe import quantile
 from benchmarks.scale import Scale
 from gateways.adapters.modbus import open_bus
-from gateways.bus_cycle import BusCycle
 from gateways.bus_url import Serial, parse_bus_url
-from gateways.line import request_ms
-from gateways.memory import Notebook, Remembered
-from gateways.meter import Meter, build_meters
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
+from gateways.line.timing import request_ms
 from gateways.polled_bus import PolledBus, Taken
+from gateways.reading.bus_cycle import BusCycle
+from gateways.reading.memory import Notebook, Remembered
+from gateways.reading.meter import Meter, build_meters
 from gateways.timekeeper import Timekeeper
 from metering.batch import ClockState
 from metering.clock import SystemClock

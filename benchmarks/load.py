@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec import json as msgspec_json
 
 from benchmarks.fleet import METERS, gateway_id, meter_id, quantities
-from gateways.seal import Sealer
+from gateways.spool.seal import Sealer
 from link.mqtt import Broker, Delivery, Link, LinkDown, Message
 from metering.batch import VERSION, BatchKey, ClockState, Sealed
 from metering.delivery.sender import LIVE_WINDOW

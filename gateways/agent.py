@@ -12,16 +12,16 @@ from functools import partial
 import structlog
 from msgspec import Struct, structs
 
-from gateways.bus_cycle import Standing
-from gateways.group import Portion
-from gateways.memory import Memory, MemoryRefused, Notebook
 from gateways.polled_bus import PolledBus, Taken, happens
 from gateways.publish import Publisher
 from gateways.pulse import Pulse
-from gateways.seal import Sealer
-from gateways.spool import Unsealed
+from gateways.reading.bus_cycle import Standing
+from gateways.reading.memory import Memory, MemoryRefused, Notebook
+from gateways.reading.wiring import Ratio
+from gateways.spool.group import Portion
+from gateways.spool.port import Unsealed
+from gateways.spool.seal import Sealer
 from gateways.timekeeper import Timekeeper
-from gateways.wiring import Ratio
 from metering.batch import BatchKey, ClockState
 from metering.reading import Reading
 from metering.wire import BusHealth, MeterHealth, RatioApplied

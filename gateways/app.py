@@ -24,17 +24,17 @@ from gateways.adapters.status_socket import StatusSocket
 from gateways.agent import Agent
 from gateways.cut import Cut, CutInvalid, load_cut
 from gateways.fleet_watch import FleetWatch
-from gateways.guard import UNSEALED_COUNTED
-from gateways.keep import Keeper, Policy
-from gateways.memory import Memory
-from gateways.meter import build_meters, read_bus
 from gateways.polled_bus import PolledBus
 from gateways.publish import About, Publisher
 from gateways.pulse import Pulse
-from gateways.seal import Compress, Sealer
+from gateways.reading.memory import Memory
+from gateways.reading.meter import build_meters, read_bus
 from gateways.settings import GatewaySettings
-from gateways.spool import SpoolCorrupt
-from gateways.spool_thread import SpoolThread
+from gateways.spool.guard import UNSEALED_COUNTED
+from gateways.spool.keep import Keeper, Policy
+from gateways.spool.port import SpoolCorrupt
+from gateways.spool.seal import Compress, Sealer
+from gateways.spool.thread import SpoolThread
 from gateways.status import status_document
 from gateways.timekeeper import Timekeeper
 from link.broker import broker_of

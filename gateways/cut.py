@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateways.meter import read_bus
+from gateways.reading.meter import read_bus
 from metering.errors import PermanentError
 
 _VERSION = 1

@@ -7,11 +7,11 @@ from contextlib import suppress
 import structlog
 from msgspec import Struct
 
-from gateways.bus_cycle import BusCycle, CycleResult, Standing
-from gateways.memory import Notebook
-from gateways.meter import Meter
-from gateways.poll import Bus
-from gateways.schedule import next_start, start_after
+from gateways.reading.bus_cycle import BusCycle, CycleResult, Standing
+from gateways.reading.memory import Notebook
+from gateways.reading.meter import Meter
+from gateways.reading.poll import Bus
+from gateways.reading.schedule import next_start, start_after
 from gateways.timekeeper import Stamp, Stamps, Timekeeper
 from metering.reading import Reading
 from metering.wire import BusHealth

@@ -1,8 +1,8 @@
 """Publish: the spool's batches -> the broker, as the sender decides; commits -> the sender.
 
 The shell around `metering.delivery.sender`: it speaks to the link, and publishes the gateway's
-state. Runs on the agent's event loop; what it needs of the disk it asks of `gateways.keep`, and the
-link has its own thread.
+state. Runs on the agent's event loop; what it needs of the disk it asks of `gateways.spool.keep`,
+and the link has its own thread.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 from msgspec import Struct
 
-from gateways.keep import Keeper, Policy
+from gateways.spool.keep import Keeper, Policy
 from gateways.timekeeper import Timekeeper
 from link.mqtt import Delivery, Link, LinkDown, Message
 from metering.batch import VERSION, BatchKey, Sealed

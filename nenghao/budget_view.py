@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateways.budget import ASSUMED_LINE, HIGHEST_SHARE, RESERVE, BusBudget, MeterBudget
 from gateways.bus_url import Serial
 from gateways.commission.cut import named
+from gateways.reading.budget import ASSUMED_LINE, HIGHEST_SHARE, RESERVE, BusBudget, MeterBudget
 from nenghao.inspection import Defect, Inspection
 from nenghao.say import say, say_table
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from gateways.commission.words import chinese
-from gateways.model import MeterModel, Register
-from gateways.model_file import read_model
-from gateways.model_library import load_models
-from gateways.model_options import read_options
-from gateways.plan import plan_blocks
+from gateways.library.file import read_model
+from gateways.library.folder import load_models
+from gateways.library.model import MeterModel, Register
+from gateways.library.options import read_options
+from gateways.reading.plan import plan_blocks
 from gateways.strict import ContentInvalid, nearest
 from metering.errors import PermanentError
 from metering.quantity import QUANTITIES

@@ -8,7 +8,7 @@ from gateways.commission.fit import Fit, ambiguity, touchstone
 from gateways.commission.probe import Findings, Found, Task
 from gateways.commission.sweep import PING
 from gateways.commission.variants import variants
-from gateways.plan import Block
+from gateways.reading.plan import Block
 from metering.errors import PermanentError
 from nenghao.say import say, say_table
 

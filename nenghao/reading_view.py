@@ -4,7 +4,7 @@ from typing import Any
 
 from gateways.commission.read import Line, OneReading
 from gateways.commission.words import advice, chinese, spoken
-from gateways.meter import Meter
+from gateways.reading.meter import Meter
 from metering.quantity import QUANTITIES
 from nenghao.say import say, say_table
 

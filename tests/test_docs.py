@@ -285,15 +285,22 @@ def test_every_path_of_the_api_is_explained() -> None:
 # ---- layers, names, links
 
 
-def test_the_table_of_layers_is_what_import_linter_enforces() -> None:
+PACKAGES = ("packages", "gateways", "collector", "metering")
+ROOMS = ("gateways.reading", "gateways.library", "gateways.line", "gateways.spool")
+
+
+@pytest.mark.parametrize(("heading", "names"), [("Layers", PACKAGES), ("Rooms", ROOMS)])
+def test_the_table_of_layers_is_what_import_linter_enforces(
+    heading: str, names: tuple[str, ...]
+) -> None:
     contracts = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
     layers = {
         contract.get("containers", ["packages"])[0]: contract["layers"]
         for contract in contracts
         if contract["type"] == "layers"
     }
-    section = text(ROOT / "ARCHITECTURE.md").split("## Layers", 1)[1].split("\n## ", 1)[0]
-    columns = [layers[name] for name in ("packages", "gateways", "collector", "metering")]
+    section = text(ROOT / "ARCHITECTURE.md").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    columns = [layers[name] for name in names]
 
     table = [[cell.replace("\\|", "|") for cell in row] for row in rows(section)]
 

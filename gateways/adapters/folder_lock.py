@@ -3,7 +3,7 @@
 import fcntl
 from pathlib import Path
 
-from gateways.spool import SpoolTaken
+from gateways.spool.port import SpoolTaken
 
 
 class FolderLock:

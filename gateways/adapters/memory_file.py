@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateways.memory import MemoryRefused, Remembered
+from gateways.reading.memory import MemoryRefused, Remembered
 
 log = structlog.get_logger()
 
 
 class MemoryFile:
-    """Implements `gateways.memory.Memory`."""
+    """Implements `gateways.reading.memory.Memory`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

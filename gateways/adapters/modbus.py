@@ -3,7 +3,7 @@
 from gateways.adapters.modbus_rtu import RtuBus
 from gateways.adapters.modbus_tcp import TcpBus
 from gateways.bus_url import BusUrlInvalid, Transport, parse_bus_url
-from gateways.poll import Bus
+from gateways.reading.poll import Bus
 from metering.clock import Clock
 
 _RTU_BITS = 8

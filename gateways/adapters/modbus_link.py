@@ -17,7 +17,7 @@ import structlog
 from pymodbus.client.base import ModbusBaseClient  # noqa: TID251 - the transports' shared part
 from pymodbus.exceptions import ModbusException  # noqa: TID251 - the same
 
-from gateways.poll import BusDisconnected
+from gateways.reading.poll import BusDisconnected
 from metering.clock import Clock
 
 log = structlog.get_logger()

@@ -2,7 +2,8 @@
 
 pymodbus connects, frames and sends. Every answer is found and judged here, as bytes: a sound frame
 at any offset, of the unit, function and length that were asked for, and by the unit's account of
-what it still owes (`gateways.owed`), because an RTU answer does not say which question it is for.
+what it still owes (`gateways.line.owed`), because an RTU answer does not say which question it is
+for.
 
 * A frame is judged when its last byte is in; the rest of the silence is kept before the next one.
 * After a question without answer the line is kept for the longest that this unit was ever seen to
@@ -25,11 +26,11 @@ from pymodbus.exceptions import ModbusException  # noqa: TID251 - this is its ad
 from gateways.adapters.modbus_link import Link
 from gateways.adapters.rtu_ear import RtuEar
 from gateways.bus_url import BusUrl, Serial, Transport
-from gateways.line import answer_ms, question_ms, silence_ms
-from gateways.model import Table
-from gateways.owed import LONGEST_WAIT_MS
-from gateways.poll import AnswerCorrupt, BusDisconnected, MeterRefused
-from gateways.rtu_frame import Question
+from gateways.library.model import Table
+from gateways.line.owed import LONGEST_WAIT_MS
+from gateways.line.rtu_frame import Question
+from gateways.line.timing import answer_ms, question_ms, silence_ms
+from gateways.reading.poll import AnswerCorrupt, BusDisconnected, MeterRefused
 from metering.clock import Clock
 
 _FUNCTIONS = {Table.HOLDING: 3, Table.INPUT: 4}

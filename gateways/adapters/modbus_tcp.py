@@ -11,7 +11,7 @@ never land under another one:
 * After a timeout the connection is aborted and opened anew, so a late answer has nowhere to arrive.
 * A gateway may hand a late answer of its serial side to whatever is asked by then, under the new
   transaction. So after a silence a question of the same length is preceded by a marker, as on a
-  serial line (`gateways.owed`).
+  serial line (`gateways.line.owed`).
 * No retries.
 """
 
@@ -25,16 +25,16 @@ from pymodbus.exceptions import ModbusException  # noqa: TID251 - this is its ad
 
 from gateways.adapters.modbus_link import Link
 from gateways.bus_url import BusUrl
-from gateways.model import Table
-from gateways.owed import Account
-from gateways.poll import (
+from gateways.library.model import Table
+from gateways.line.owed import Account
+from gateways.line.rtu_frame import Question
+from gateways.reading.poll import (
     AnswerForeign,
     AnswerShort,
     BusDisconnected,
     MeterRefused,
     MeterSilent,
 )
-from gateways.rtu_frame import Question
 from metering.clock import Clock
 
 _HEADER = struct.Struct(">HHHBB")  # transaction, protocol, length, unit, function

@@ -6,8 +6,9 @@ Called by pymodbus with whatever arrives, at any time; keeps the account of ever
 import asyncio
 from collections.abc import Callable
 
-from gateways.owed import Account, Verdict
-from gateways.poll import (
+from gateways.line.owed import Account, Verdict
+from gateways.line.rtu_frame import Frame, Question, first_frame
+from gateways.reading.poll import (
     AnswerCorrupt,
     AnswerForeign,
     AnswerShort,
@@ -15,7 +16,6 @@ from gateways.poll import (
     MeterRefused,
     MeterSilent,
 )
-from gateways.rtu_frame import Frame, Question, first_frame
 from metering.clock import Clock
 
 _TARGET_SILENT = 0x0B  # a gateway with meters behind it says that this one did not answer
@@ -57,7 +57,7 @@ class Exchange:
 
         Raises:
             MeterRefused: the meter refuses it.
-            TransientError: no answer came, see `gateways.poll.Bus`.
+            TransientError: no answer came, see `gateways.reading.poll.Bus`.
         """
         if self.answer is None:
             raise self._lost()

@@ -38,7 +38,7 @@ from gateways.adapters.sqlite_salvage import (
     remains_of,
     unsealed_in,
 )
-from gateways.spool import Dropped, SpoolBusy, SpoolCorrupt, SpoolFull, Unsealed
+from gateways.spool.port import Dropped, SpoolBusy, SpoolCorrupt, SpoolFull, Unsealed
 from metering.batch import BatchKey, Sealed
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import EpochBook

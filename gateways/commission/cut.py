@@ -1,6 +1,7 @@
 """Cut: a gateway's buses and models -> meters, and everything that is wrong with them at once.
 
-The structure is checked by `gateways.meter`, meter by meter, so that one mistake hides no other.
+The structure is checked by `gateways.reading.meter`, meter by meter, so that one mistake hides no
+other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +10,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateways.bus_url import BusUrl, BusUrlInvalid, Transport, parse_bus_url
-from gateways.meter import BusEntry, Meter, build_meters, read_bus
-from gateways.model_file import read_model
+from gateways.library.file import read_model
+from gateways.reading.meter import BusEntry, Meter, build_meters, read_bus
 from gateways.strict import ContentInvalid, Path, spell
 from metering.errors import PermanentError
 

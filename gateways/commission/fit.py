@@ -7,10 +7,10 @@ from msgspec import Struct
 from gateways.commission.plausible import Plausibility, judge
 from gateways.commission.variants import Variant
 from gateways.commission.words import chinese, spoken
-from gateways.decode import Decoder
-from gateways.model import IdentityName, MeterModel, Register, Table
-from gateways.plan import Block
-from gateways.wiring import Wiring
+from gateways.library.model import IdentityName, MeterModel, Register, Table
+from gateways.reading.decode import Decoder
+from gateways.reading.plan import Block
+from gateways.reading.wiring import Wiring
 
 STEP_COSTS = 0.02  # of the score, for each thing in which a variant differs from the file
 _SURE = 0.3  # a score below which too little speaks for a fit

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from gateways.model import Table
-from gateways.plan import Block
-from gateways.poll import (
+from gateways.library.model import Table
+from gateways.reading.plan import Block
+from gateways.reading.poll import (
     AnswerCorrupt,
     AnswerForeign,
     AnswerShort,

@@ -14,11 +14,11 @@ from gateways.commission.image import Image
 from gateways.commission.plausible import judge
 from gateways.commission.reason import Reason, bad, good
 from gateways.commission.variants import Variant
-from gateways.decode import Decoder
-from gateways.identity import decode_identity
-from gateways.model import IdentityName, MeterModel, Register
-from gateways.plan import Block, PlanImpossible, plan_blocks
-from gateways.wiring import Wiring
+from gateways.library.model import IdentityName, MeterModel, Register
+from gateways.reading.decode import Decoder
+from gateways.reading.identity import decode_identity
+from gateways.reading.plan import Block, PlanImpossible, plan_blocks
+from gateways.reading.wiring import Wiring
 
 Step = Callable[[int], None]  # so many things more are done
 

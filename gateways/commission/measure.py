@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from gateways.budget import wire_ms
 from gateways.bus_url import Serial
-from gateways.meter import Meter
-from gateways.poll import Bus
+from gateways.reading.budget import wire_ms
+from gateways.reading.meter import Meter
+from gateways.reading.poll import Bus
 from metering.errors import NenghaoError
 
 _ROUNDS = 3

@@ -11,7 +11,7 @@ from gateways.commission.image import Image
 from gateways.commission.match import again, fits, steps_of
 from gateways.commission.sweep import Heard, OpenBus, SweepLine, lines, sweep, varied
 from gateways.commission.variants import Variant
-from gateways.plan import Block
+from gateways.reading.plan import Block
 
 _SHOWN = 5  # fits of a unit that are watched and told
 _ALIKE = 4  # of fewer units asked it is no wonder if all of them answer

@@ -7,11 +7,11 @@ from msgspec import Struct
 from gateways.commission.fit import contrast, rival
 from gateways.commission.plausible import Plausibility, judge
 from gateways.commission.variants import Variant
-from gateways.meter import Meter
-from gateways.model import Register, Table
-from gateways.plan import Block
-from gateways.poll import AnswerSuspect, Bus, MeterRefused, poll_meter
-from gateways.wiring import name_behind
+from gateways.library.model import Register, Table
+from gateways.reading.meter import Meter
+from gateways.reading.plan import Block
+from gateways.reading.poll import AnswerSuspect, Bus, MeterRefused, poll_meter
+from gateways.reading.wiring import name_behind
 from metering.clock import Clock
 from metering.errors import NenghaoError
 from metering.reading import Reading

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from msgspec import Struct
 
 from gateways.bus_url import Transport, parse_bus_url
-from gateways.model import Table
-from gateways.plan import Block
-from gateways.poll import (
+from gateways.library.model import Table
+from gateways.reading.plan import Block
+from gateways.reading.poll import (
     AnswerCorrupt,
     AnswerForeign,
     AnswerShort,

@@ -11,9 +11,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateways.model import LAST_ADDRESS, MeterModel, Part, Register, Table, WordOrder
-from gateways.model_file import read_model
-from gateways.model_options import read_options
+from gateways.library.file import read_model
+from gateways.library.model import LAST_ADDRESS, MeterModel, Part, Register, Table, WordOrder
+from gateways.library.options import read_options
 
 _MOST_CHOICES = 16  # combinations of options; beyond that one option is tried at a time
 _OFFSETS = (0, 1, -1)

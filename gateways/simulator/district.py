@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import Struct, convert
 
 from gateways.bus_url import Transport, parse_bus_url
-from gateways.meter import BusEntry, Meter, MeterEntry, build_meters, read_bus
+from gateways.reading.meter import BusEntry, Meter, MeterEntry, build_meters, read_bus
+from gateways.reading.wiring import Direction
 from gateways.simulator.chance import between, seeded
 from gateways.simulator.encode import Value
 from gateways.simulator.fault import FaultKind, MeterFault, is_of_rtu
@@ -25,7 +26,6 @@ from gateways.simulator.meter import Show, SimulatedMeter
 from gateways.simulator.shape import Consumer, Sector, Use
 from gateways.strict import ContentInvalid
 from gateways.strict import Path as KeyPath
-from gateways.wiring import Direction
 from metering.clock import Clock
 
 # Counters count from here, so that starting a simulation again never makes one fall.

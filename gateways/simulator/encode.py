@@ -1,8 +1,8 @@
-"""Encode: values by quantity -> the words a meter would show. The inverse of `gateways.decode`.
+"""Encode: values by quantity -> the words a meter would show.
 
-Written apart from the decoder on purpose, from the same model: what one got wrong the other would
-otherwise repeat. What is served is what the registers can hold, so a counter of whole kWh stands
-still in between and a narrow one rolls over.
+The inverse of `gateways.reading.decode`. Written apart from the decoder on purpose, from the same
+model: what one got wrong the other would otherwise repeat. What is served is what the registers can
+hold, so a counter of whole kWh stands still in between and a narrow one rolls over.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +11,8 @@ from struct import pack, unpack
 
 from msgspec import Struct
 
-from gateways.model import Format, Part, Register, Table, WordOrder
-from gateways.wiring import Wiring, factor, name_behind
+from gateways.library.model import Format, Part, Register, Table, WordOrder
+from gateways.reading.wiring import Wiring, factor, name_behind
 from metering.quantity import QUANTITIES, Kind
 
 _CODES = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gateways.model import MeterModel, Table
+from gateways.library.model import MeterModel, Table
 
 Range = tuple[Table, int, int]  # address, count
 

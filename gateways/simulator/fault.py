@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
-from gateways.model import LAST_ADDRESS, LONGEST_READ, Table
+from gateways.library.model import LAST_ADDRESS, LONGEST_READ, Table
 from gateways.strict import ContentInvalid, Path, convert, nearest
 from metering.quantity import QUANTITIES
 

@@ -8,7 +8,7 @@ that is the same for all.
 from collections.abc import Iterable, Sequence
 from struct import error as LayoutError  # noqa: N812 - an exception among exceptions
 
-from gateways.model import IdentityField, IdentityName, Part
+from gateways.library.model import IdentityField, IdentityName, Part
 from gateways.simulator.chance import seeded
 from gateways.simulator.encode import placed
 from gateways.strict import ContentInvalid

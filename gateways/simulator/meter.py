@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
-from gateways.meter import Meter
-from gateways.model import IdentityField, IdentityName, Table
+from gateways.library.model import IdentityField, IdentityName, Table
+from gateways.reading.meter import Meter
 from gateways.simulator.chance import chance, seeded
 from gateways.simulator.encode import RegisterEncoder, Served, Value
 from gateways.simulator.extent import Range, answered

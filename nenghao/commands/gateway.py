@@ -10,9 +10,9 @@ import typer
 
 from gateways.adapters.modbus import open_bus
 from gateways.app import run_gateway
-from gateways.budget import BusBudget, assumed_turnaround_ms, bus_budget, serial_of
 from gateways.commission.cut import CheckedBus
 from gateways.commission.measure import measure_turnarounds
+from gateways.reading.budget import BusBudget, assumed_turnaround_ms, bus_budget, serial_of
 from gateways.settings import load_settings
 from metering.clock import SystemClock
 from nenghao.budget_view import check_values, say_check

@@ -14,8 +14,8 @@ from gateways.commission.read import OneReading, read_once
 from gateways.commission.sweep import BAUDRATES, HIGHEST_UNIT, PARITIES, LineClosed
 from gateways.commission.variants import Variant, variants
 from gateways.commission.words import advice
-from gateways.meter import Meter, build_meters
-from gateways.model_schema import model_schema
+from gateways.library.schema import model_schema
+from gateways.reading.meter import Meter, build_meters
 from metering.clock import SystemClock
 from metering.errors import PermanentError
 from metering.reading import Fault

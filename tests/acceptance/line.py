@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gateways.adapters.modbus import open_bus
-from gateways.memory import Notebook, Remembered
-from gateways.meter import build_meters
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
 from gateways.polled_bus import PolledBus, Taken
+from gateways.reading.memory import Notebook, Remembered
+from gateways.reading.meter import build_meters
 from gateways.simulator.district import build_simulation
 from gateways.simulator.fault import read_fault
 from gateways.simulator.serve import serving

@@ -18,16 +18,16 @@ from benchmarks.process import cpu_s
 from gateways.adapters.modbus import open_bus
 from gateways.bus_url import is_stable
 from gateways.cut import Cut
-from gateways.meter import build_meters
-from gateways.model import IdentityName, Table
-from gateways.plan import whole_spans
-from gateways.poll import MeterSilent
+from gateways.library.model import IdentityName, Table
+from gateways.reading.meter import build_meters
+from gateways.reading.plan import whole_spans
+from gateways.reading.poll import MeterSilent
 from metering.quantity import QUANTITIES, Kind
 from metering.reading import Fault
 from tests.acceptance.line import CLOCK, MODELS, entries, poll
 from tests.fakes.box import eventually
+from tests.gateways.reading.test_bus_cycle import Line
 from tests.gateways.test_app import cut_of, start, write
-from tests.gateways.test_bus_cycle import Line
 from tests.servers.modbus import modbus_server
 
 

@@ -1,4 +1,4 @@
-"""What every `gateways.poll.Bus` does: one suite on the fake and on all three transports.
+"""What every `gateways.reading.poll.Bus` does: one suite on the fake and on all three transports.
 
 TCP and RTU over TCP go over a socket, RTU over a pseudo-terminal.
 """
@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateways.adapters.modbus import open_bus
-from gateways.model import Table
-from gateways.poll import MeterRefused, MeterSilent
+from gateways.library.model import Table
+from gateways.reading.poll import MeterRefused, MeterSilent
 from metering.clock import SystemClock
 from tests.fakes.bus import FakeBus
 from tests.servers.modbus import modbus_server

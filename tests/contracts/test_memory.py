@@ -1,11 +1,11 @@
-"""What every `gateways.memory.Memory` does: one suite on the fake and on the file."""
+"""What every `gateways.reading.memory.Memory` does: one suite on the fake and on the file."""
 
 import pytest
 
 from gateways.adapters.memory_file import MemoryFile
-from gateways.memory import MemoryRefused, Remembered
-from gateways.model import IdentityName, Table
-from gateways.terrain import Hole, Terrain
+from gateways.library.model import IdentityName, Table
+from gateways.reading.memory import MemoryRefused, Remembered
+from gateways.reading.terrain import Hole, Terrain
 from tests.fakes.memory import FakeMemory
 
 LEARNT = (

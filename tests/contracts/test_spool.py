@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateways.adapters.sqlite import SqliteSpool
-from gateways.spool import Dropped, Spool, SpoolBusy
+from gateways.spool.port import Dropped, Spool, SpoolBusy
 from metering.batch import BatchKey, Sealed
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import EpochBook

@@ -24,9 +24,9 @@ import pytest
 from msgspec import Struct
 
 from gateways.app import load_cut
-from gateways.meter import Meter, build_meters
-from gateways.model import Format
-from gateways.wiring import factor
+from gateways.library.model import Format
+from gateways.reading.meter import Meter, build_meters
+from gateways.reading.wiring import factor
 from metering.reading import Reading
 from nenghao.demo.audit import Audit, Served, read_served
 from tests.e2e.replayed import ReplayedWorld

@@ -8,15 +8,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateways.agent import Agent, Limits
-from gateways.keep import Keeper, Policy
-from gateways.meter import build_meters
-from gateways.model import Table
+from gateways.library.model import Table
 from gateways.polled_bus import PolledBus
 from gateways.publish import About, Publisher
 from gateways.pulse import Pulse
-from gateways.seal import Sealer
-from gateways.spool import Spool
-from gateways.spool_thread import SpoolThread
+from gateways.reading.meter import build_meters
+from gateways.spool.keep import Keeper, Policy
+from gateways.spool.port import Spool
+from gateways.spool.seal import Sealer
+from gateways.spool.thread import SpoolThread
 from gateways.timekeeper import Timekeeper
 from link.mqtt import Delivery
 from metering.batch import ClockState

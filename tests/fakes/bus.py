@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from gateways.model import Table
-from gateways.poll import MeterRefused
+from gateways.library.model import Table
+from gateways.reading.poll import MeterRefused
 
 Wrong = Callable[[], Exception]
 
 
 class FakeBus:
-    """Implements `gateways.poll.Bus`.
+    """Implements `gateways.reading.poll.Bus`.
 
     Attributes:
         asked: every question, in order, as (unit, table, address, count).

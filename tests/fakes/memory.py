@@ -1,10 +1,10 @@
 """What a gateway learnt, kept in memory."""
 
-from gateways.memory import MemoryRefused, Remembered
+from gateways.reading.memory import MemoryRefused, Remembered
 
 
 class FakeMemory:
-    """Implements `gateways.memory.Memory`.
+    """Implements `gateways.reading.memory.Memory`.
 
     Attributes:
         kept: what was saved last.

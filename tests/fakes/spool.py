@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 
-from gateways.spool import Dropped, Unsealed
+from gateways.spool.port import Dropped, Unsealed
 from metering.batch import BatchKey, Sealed
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import EpochBook
@@ -23,7 +23,7 @@ class _Epoch:
 
 
 class FakeSpool:
-    """Implements `gateways.spool.Spool`."""
+    """Implements `gateways.spool.port.Spool`."""
 
     _UNDONE = ("_batches", "_generations", "_unsealed")  # when a step is taken back
 

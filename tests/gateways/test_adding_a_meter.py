@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateways.model_file import read_model
+from gateways.library.file import read_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-meter.md").read_text(encoding="utf-8")
 EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]

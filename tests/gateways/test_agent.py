@@ -7,8 +7,8 @@ import pytest
 import structlog
 
 from gateways.agent import Limits
-from gateways.poll import MeterSilent
-from gateways.spool import SpoolBusy, SpoolFull
+from gateways.reading.poll import MeterSilent
+from gateways.spool.port import SpoolBusy, SpoolFull
 from metering.batch import Batch, ClockState
 from metering.delivery.ranges import Ranges
 from metering.reading import Fault, Reading
@@ -419,7 +419,7 @@ def test_what_memory_cannot_hold_is_forgotten_the_oldest_first_counted_and_said(
 def test_of_readings_that_need_two_batches_the_first_is_kept_once_though_the_second_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateways.seal.SEALED_LIMIT", 300)  # two readings at most
+    monkeypatch.setattr("gateways.spool.seal.SEALED_LIMIT", 300)  # two readings at most
 
     async def scenario() -> None:
         async with Box(buses=[FakeBus()], meters=4, limits=LAZY) as box:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateways.meter import build_meters
+from gateways.reading.meter import build_meters
 from nenghao.district import cuts_of, described_cuts
 
 CONFIG = Path(__file__).parents[2] / "config"

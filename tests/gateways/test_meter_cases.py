@@ -12,11 +12,11 @@ import pytest
 import yaml
 from msgspec import convert
 
-from gateways.identity import decode_identity
-from gateways.meter import Meter, MeterEntry, build_meter
-from gateways.model import LAST_ADDRESS
-from gateways.model_file import read_model
-from gateways.model_library import load_models
+from gateways.library.file import read_model
+from gateways.library.folder import load_models
+from gateways.library.model import LAST_ADDRESS
+from gateways.reading.identity import decode_identity
+from gateways.reading.meter import Meter, MeterEntry, build_meter
 from metering.quantity import QUANTITIES
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@
 
 from pathlib import Path
 
-from gateways.model_file import read_model
-from gateways.model_library import load_models
+from gateways.library.file import read_model
+from gateways.library.folder import load_models
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "meters.md"

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import convert
 
-from gateways.decode import Decoded
-from gateways.meter import MeterEntry, build_meter
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
+from gateways.reading.decode import Decoded
+from gateways.reading.meter import MeterEntry, build_meter
 from gateways.simulator.encode import RegisterEncoder
 from metering.quantity import QUANTITIES, Kind
 

@@ -7,10 +7,10 @@ import pytest
 import structlog
 from msgspec import structs
 
-from gateways.group import Portion
-from gateways.keep import Policy
-from gateways.seal import Sealer
-from gateways.spool import SpoolBusy, SpoolCorrupt, SpoolFull
+from gateways.spool.group import Portion
+from gateways.spool.keep import Policy
+from gateways.spool.port import SpoolBusy, SpoolCorrupt, SpoolFull
+from gateways.spool.seal import Sealer
 from metering.batch import BatchKey, ClockState
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import BACKLOG_WINDOW, LIVE_WINDOW, EpochBook

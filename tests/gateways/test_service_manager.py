@@ -13,9 +13,9 @@ import structlog
 
 from gateways.adapters.service_manager import ServiceManager
 from gateways.pulse import Pulse
-from gateways.spool import SpoolCorrupt
+from gateways.spool.port import SpoolCorrupt
 from tests.fakes.box import Box, TroubledSpool, a_while, eventually
-from tests.gateways.test_keep import keep
+from tests.gateways.spool.test_keep import keep
 
 PERIOD_S = 0.1
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from gateways.adapters.sqlite import SqliteSpool
-from gateways.spool import SpoolBusy, SpoolCorrupt, SpoolFull, SpoolTaken
+from gateways.spool.port import SpoolBusy, SpoolCorrupt, SpoolFull, SpoolTaken
 from metering.batch import BatchKey, Sealed
 from metering.delivery.ranges import Ranges
 from metering.delivery.sender import Sender

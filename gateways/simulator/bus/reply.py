@@ -5,7 +5,7 @@ from struct import Struct as Layout
 
 from msgspec import Struct
 
-from gateways.model import LONGEST_READ, Table
+from gateways.library.model import LONGEST_READ, Table
 from gateways.simulator.fault import FaultKind, Faults, MeterFault
 from gateways.simulator.meter import SimulatedMeter
 

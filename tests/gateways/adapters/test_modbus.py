@@ -7,8 +7,8 @@ import time
 import pytest
 
 from gateways.adapters.modbus import open_bus
-from gateways.model import Table
-from gateways.poll import (
+from gateways.library.model import Table
+from gateways.reading.poll import (
     AnswerForeign,
     AnswerShort,
     BusDisconnected,

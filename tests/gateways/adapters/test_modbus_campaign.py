@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 
 from gateways.adapters.modbus import open_bus
-from gateways.model import Table
-from gateways.poll import (
+from gateways.library.model import Table
+from gateways.reading.poll import (
     AnswerCorrupt,
     AnswerForeign,
     AnswerShort,
@@ -184,8 +184,8 @@ async def one_line(make, draw, deck, done):
 @pytest.mark.parametrize("make", [rtu_on_a_port, rtu_over_tcp], ids=["serial", "rtu+tcp"])
 def test_no_word_lands_on_another_register_or_meter_whatever_the_slaves_do(make, monkeypatch):
     # A timeout of 15 ms instead of 1 s: what is waited beyond it is short in proportion.
-    monkeypatch.setattr("gateways.owed._LEAST_MARGIN_MS", 1)
-    monkeypatch.setattr("gateways.owed.LONGEST_WAIT_MS", 300)
+    monkeypatch.setattr("gateways.line.owed._LEAST_MARGIN_MS", 1)
+    monkeypatch.setattr("gateways.line.owed.LONGEST_WAIT_MS", 300)
     draw = random.Random(20261125)
     outcomes, done, deck = Counter(), Counter(), []
 

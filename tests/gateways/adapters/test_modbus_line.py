@@ -10,9 +10,9 @@ import pytest
 
 from gateways.adapters.modbus import open_bus
 from gateways.bus_url import BusUrlInvalid, Serial
-from gateways.line import request_ms, silence_ms
-from gateways.model import Table
-from gateways.poll import AnswerCorrupt, BusDisconnected, MeterRefused, MeterSilent
+from gateways.library.model import Table
+from gateways.line.timing import request_ms, silence_ms
+from gateways.reading.poll import AnswerCorrupt, BusDisconnected, MeterRefused, MeterSilent
 from metering.clock import SystemClock
 from tests.servers.libmodbus import libmodbus_slaves
 from tests.servers.line import line
@@ -153,7 +153,7 @@ def test_a_line_that_is_never_silent_is_corrupt_and_not_asked():
 HOLD = """
 import asyncio, sys
 from gateways.adapters.modbus import open_bus
-from gateways.model import Table
+from gateways.library.model import Table
 from metering.clock import SystemClock
 
 async def main():

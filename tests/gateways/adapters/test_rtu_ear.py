@@ -1,8 +1,8 @@
 import pytest
 
 from gateways.adapters.rtu_ear import Exchange
-from gateways.poll import MeterRefused
-from gateways.rtu_frame import Frame, Question
+from gateways.line.rtu_frame import Frame, Question
+from gateways.reading.poll import MeterRefused
 
 
 def test_a_refusal_that_comes_with_the_very_timeout_is_a_refusal_and_no_answer_without_words():

@@ -6,7 +6,7 @@ from pathlib import Path
 from gateways.commission.probe import Task
 from gateways.commission.sweep import PING
 from gateways.commission.variants import variants
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
 from gateways.simulator.district import build_simulation
 from gateways.simulator.fault import read_fault
 from gateways.simulator.serve import serving

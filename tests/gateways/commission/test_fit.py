@@ -3,8 +3,8 @@
 from gateways.commission.fit import Fit, ambiguity, contrast, rival, touchstone
 from gateways.commission.plausible import judge
 from gateways.commission.variants import Variant, variants
-from gateways.model import Table
-from gateways.model_file import read_model
+from gateways.library.file import read_model
+from gateways.library.model import Table
 from tests.gateways.commission.bench import MODELS
 
 SDM120 = variants("eastron_sdm120", MODELS["eastron_sdm120"])

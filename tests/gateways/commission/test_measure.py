@@ -7,7 +7,7 @@ import pytest
 from gateways.adapters.modbus import open_bus
 from gateways.bus_url import Serial
 from gateways.commission.measure import measure_turnarounds
-from gateways.meter import build_meters
+from gateways.reading.meter import build_meters
 from metering.clock import SystemClock
 from tests.gateways.commission.bench import MODELS
 from tests.servers.libmodbus import libmodbus_slaves

@@ -8,8 +8,8 @@ from gateways.adapters.modbus import open_bus
 from gateways.commission.probe import probe_bus
 from gateways.commission.read import read_once
 from gateways.commission.sweep import lines, sweep
-from gateways.meter import build_meters
-from gateways.model import Table
+from gateways.library.model import Table
+from gateways.reading.meter import build_meters
 from gateways.simulator.district import build_simulation
 from metering.clock import SystemClock
 from tests.gateways.commission.bench import MODELS, URL, QuietWatcher, bent, task

@@ -7,7 +7,7 @@ import pytest
 from gateways.adapters.modbus import open_bus
 from gateways.commission.read import read_once
 from gateways.commission.variants import variants
-from gateways.meter import build_meters
+from gateways.reading.meter import build_meters
 from metering.clock import SystemClock
 from metering.reading import Fault
 from tests.gateways.commission.bench import MODELS, bent, devices

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateways.commission.sweep import SweepLine, lines, sweep, varied
-from gateways.poll import (
+from gateways.reading.poll import (
     AnswerCorrupt,
     AnswerForeign,
     AnswerShort,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateways.commission.variants import variants
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
 from metering.quantity import QUANTITIES
 
 MODELS = load_models(Path(__file__).parents[3] / "config" / "meters")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateways.meter import build_meters
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
+from gateways.reading.meter import build_meters
 from gateways.simulator.district import build_simulation
 from gateways.simulator.fault import read_fault
 from gateways.simulator.load import HOUR_MS, ReplayedLoad

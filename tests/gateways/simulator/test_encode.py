@@ -2,9 +2,9 @@ from fractions import Fraction
 
 import pytest
 
-from gateways.model import Format, Part, Register, Table, WordOrder
+from gateways.library.model import Format, Part, Register, Table, WordOrder
+from gateways.reading.wiring import Wiring
 from gateways.simulator.encode import RegisterEncoder, Served
-from gateways.wiring import Wiring
 
 
 def serve(quantity, value, number, scale="1", **more):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
 from gateways.simulator.district import build_simulation
 from gateways.simulator.fault import read_fault
 from gateways.simulator.serve import serving

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateways.adapters.modbus import open_bus
-from gateways.bus_cycle import BusCycle
-from gateways.memory import Notebook, Remembered
-from gateways.meter import build_meters
-from gateways.model import Table
-from gateways.model_library import load_models
-from gateways.poll import MeterRefused, poll_meter
+from gateways.library.folder import load_models
+from gateways.library.model import Table
+from gateways.reading.bus_cycle import BusCycle
+from gateways.reading.memory import Notebook, Remembered
+from gateways.reading.meter import build_meters
+from gateways.reading.poll import MeterRefused, poll_meter
 from gateways.simulator.bus.network import BusUnavailable
 from gateways.simulator.district import build_simulation
 from gateways.simulator.fault import read_fault

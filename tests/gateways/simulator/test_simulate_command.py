@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
 from gateways.simulator.document import read_document
 from gateways.simulator.serve import serving
 from nenghao.commands.simulate import make_simulation

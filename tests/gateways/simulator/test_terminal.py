@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateways.bus_url import parse_bus_url
-from gateways.model_library import load_models
+from gateways.library.folder import load_models
 from gateways.simulator.bus.network import BusUnavailable
 from gateways.simulator.bus.pace import character_s, gap_s
 from gateways.simulator.district import build_simulation
