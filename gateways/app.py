@@ -22,8 +22,10 @@ from gateways.adapters.service_manager import ServiceManager
 from gateways.adapters.sqlite import SqliteSpool
 from gateways.adapters.status_socket import StatusSocket
 from gateways.agent import Agent
+from gateways.commission.cut import check_cut
 from gateways.cut import Cut, CutInvalid, load_cut
 from gateways.fleet_watch import FleetWatch
+from gateways.line.owed import Lines
 from gateways.polled_bus import PolledBus
 from gateways.publish import About, Publisher
 from gateways.pulse import Pulse
@@ -75,6 +77,7 @@ class Gateway:
         self._drain_s = settings.drain_s
         self.timekeeper = Timekeeper(clock_of(settings.clock), _vouching(settings))
         self._cut_file = folder / settings.fleet
+        self._lines: Lines = {}
         buses = self._buses_of(cut, ())
         self.manager = ServiceManager()
         self.watch = FleetWatch(self._cut_file, cut, self._apply, announced=self.manager.reload)
@@ -151,9 +154,13 @@ class Gateway:
     def _buses_of(self, cut: Cut, present: Sequence[PolledBus]) -> list[PolledBus]:
         """The buses of a cut: of those that did not change, the present ones."""
         known = {bus.key: bus for bus in present}
+        wrong = [m for m in check_cut(cut.buses, cut.models).mistakes if not m.warning]
+        if wrong:
+            more = f" (and {len(wrong) - 1} more: nenghao gateway check)" if wrong[1:] else ""
+            raise CutInvalid(f"{self._cut_file}: cut: {wrong[0].key}: {wrong[0].message}{more}")
         try:
             return [
-                known.get(cut.key(place)) or _polled(cut, place, self.timekeeper)
+                known.get(cut.key(place)) or _polled(cut, place, self.timekeeper, self._lines)
                 for place in range(len(cut.buses))
             ]
         except PermanentError as error:
@@ -234,14 +241,14 @@ def _minted(spool: SqliteSpool, store: str, now_ms: int) -> _Held:
     )
 
 
-def _polled(cut: Cut, place: int, clock: Clock) -> PolledBus:
+def _polled(cut: Cut, place: int, clock: Clock, lines: Lines) -> PolledBus:
     bus, path = cut.buses[place], ("buses", place)
     entry = read_bus(bus, path)
     meters = build_meters(bus, cut.models, path)
     pause_ms = max((meter.model.limits.connect_pause_ms for meter in meters), default=0)
     return PolledBus(
         entry.url,
-        open_bus(entry.url, clock, pause_ms),
+        open_bus(entry.url, clock, pause_ms, lines),
         meters,
         cycle_ms=entry.cycle_s * 1000,
         offset_ms=cut.offset_ms(place),

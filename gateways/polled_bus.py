@@ -132,7 +132,7 @@ class PolledBus:
         try:
             while (begun_ms := await self._start(time, start_ms, look_s)) is not None:
                 before = time.stamp()
-                self._result = await self._cycle.run(begun_ms, stamped)
+                self._result = await self._cycle.run(begun_ms, stamped, self.stopping.is_set)
                 self.cycle_over.set()
                 start = start_after(begun_ms, time.now_ms(), self.cycle_ms, self.offset_ms)
                 self._note_overrun(0 if time.was_set_since(before) else start.missed)

@@ -27,7 +27,7 @@ from gateways.adapters.modbus_link import Link
 from gateways.adapters.rtu_ear import RtuEar
 from gateways.bus_url import BusUrl, Serial, Transport
 from gateways.library.model import Table
-from gateways.line.owed import LONGEST_WAIT_MS
+from gateways.line.owed import LONGEST_WAIT_MS, Lines
 from gateways.line.rtu_frame import Question
 from gateways.line.timing import answer_ms, question_ms, silence_ms
 from gateways.reading.poll import AnswerCorrupt, BusDisconnected, MeterRefused
@@ -45,7 +45,13 @@ class _Refused(Exception):
 class RtuBus:
     """One line, used by one request at a time."""
 
-    def __init__(self, url: BusUrl, clock: Clock, connect_pause_ms: int = 0) -> None:
+    def __init__(
+        self,
+        url: BusUrl,
+        clock: Clock,
+        connect_pause_ms: int = 0,
+        lines: Lines | None = None,
+    ) -> None:
         self._url = url
         self._local = url.transport is Transport.SERIAL
         # Of a serial server's line the URL need not tell the format; the commonest is assumed.
@@ -54,7 +60,13 @@ class RtuBus:
         place = self._line.device if self._local else f"{url.host}:{url.port}"
         self._link = Link(place, self._client, url.timeout_ms / 1000, clock)
         self._link.connect_pause_ms = connect_pause_ms
-        self._ear = RtuEar(clock, self._refused, self._keep_waiting, self._close_in)
+        self._ear = RtuEar(
+            clock,
+            self._refused,
+            self._keep_waiting,
+            self._close_in,
+            {} if lines is None else lines.setdefault(place, {}),
+        )
         self._timer: asyncio.Timeout | None = None
         self._asked_s = 0.0
         self._turn = asyncio.Lock()

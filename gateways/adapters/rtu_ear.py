@@ -100,6 +100,7 @@ class RtuEar:
         end: Callable[[], None],
         wait: Callable[[float], None],
         close: Callable[[float], None],
+        accounts: dict[int, Account],
     ) -> None:
         """Hear nothing yet.
 
@@ -108,13 +109,14 @@ class RtuEar:
             end: the question in flight is refused, nothing else will come.
             wait: keeps it open for so many ms since it was asked, at least.
             close: keeps it open for so many ms from now, at most.
+            accounts: of the line's units; the line outlives this ear.
         """
         self.heard_s = 0.0
         self._clock = clock
         self._end = end
         self._wait = wait
         self._close = close
-        self._accounts: dict[int, Account] = {}
+        self._accounts = accounts
         self._exchange: Exchange | None = None
         self._sent = b""
         self._heard = b""
@@ -170,6 +172,8 @@ class RtuEar:
             answer = self._weigh(found.frame) or answer
         if len(self._heard) > _MOST_KEPT:
             self._heard = self._heard[-_MOST_KEPT:]
+        # Noise takes time to search, and more of it may have come meanwhile.
+        self.heard_s = asyncio.get_running_loop().time()
         return answer
 
     def _skip_echo(self) -> None:

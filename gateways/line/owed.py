@@ -28,6 +28,7 @@ _MOST_OWED = 32
 _LEAST_MARGIN_MS = 50
 _REPEATS_EXPECTED = 20  # answers after a repeated one, for which a repeat is reckoned with
 _REPEAT_MS = 1_000  # and how long after the answer
+_FADES = 0.99  # with each answer
 _LATELY = 8  # answers that are remembered to the byte
 
 
@@ -185,7 +186,8 @@ class Account(Struct, frozen=True, kw_only=True):
         again = Owed(question, now_ms, now_ms + _REPEAT_MS, again=True)
         return Account(
             owed=(*self._after(len(self.owed)), again)[-_MOST_OWED:] if self.repeats else (),
-            worst_ms=max(self.worst_ms, min(took_ms, LONGEST_WAIT_MS)),
+            # It fades: one answer that was very late must not slow the line for years.
+            worst_ms=max(int(self.worst_ms * _FADES), min(took_ms, LONGEST_WAIT_MS)),
             repeats=max(0, self.repeats - 1),
             last=question,
             lately=self._with(Answered(question, frame.raw, now_ms)),
@@ -228,6 +230,9 @@ class Account(Struct, frozen=True, kw_only=True):
             return False
         own = self._fearing(marker)
         return not own or own[0] > self._fearing(question)[-1]
+
+
+Lines = dict[str, dict[int, Account]]  # by line and unit; what is owed belongs to the line
 
 
 class Booked(Struct, frozen=True):

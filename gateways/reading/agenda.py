@@ -41,7 +41,8 @@ class Agenda:
     Attributes:
         needs_ms: what a cycle takes in which everything that falls due on average is read, real
             time; 0 until the first meter answered.
-        is_crowded: in the last cycle somebody came short, or it ended too late.
+        is_crowded: in the last cycle somebody came short, or it ended too late, or would have if
+            nothing had waited.
     """
 
     def __init__(self, *, cycle_ms: int, real_cycle_ms: float, offset_ms: int = 0) -> None:
@@ -53,6 +54,7 @@ class Agenda:
         self._resting: dict[str, int] = {}  # meter -> cycles to pass over
         self._short: str | None = None  # who came short first
         self._first: str | None = None  # whose turn it is to be first
+        self._low: str | None = None  # whose turn it is with what has low priority
         self.is_crowded = False
         self._comes_short = False
 
@@ -60,11 +62,13 @@ class Agenda:
 
     def order(self, meters: Sequence[Meter]) -> Sequence[Meter]:
         """Whom to ask after whom: who came short last time is first."""
-        places = [place for place, meter in enumerate(meters) if meter.id == self._short]
+        ids = [meter.id for meter in meters]
+        begin = ids.index(self._short) if self._short in ids else 0
+        after = ids.index(self._low) + 1 if self._low in ids else 0
         self._comes_short, self._short = False, None
-        ordered = [*meters[places[0] :], *meters[: places[0]]] if places else meters
-        self._first = ordered[0].id if ordered else None
-        return ordered
+        self._first = ids[begin] if ids else None
+        self._low = ids[after % len(ids)] if ids else None
+        return [*meters[begin:], *meters[:begin]] if begin else meters
 
     def urgent_ms(self, meter: Meter, start_ms: int) -> float:
         """What of `meter` cannot wait will take, real time."""
@@ -85,7 +89,8 @@ class Agenda:
         if not due or self._rests(meter):
             return None
         chosen = self._chosen(meter, due, spare_ms)
-        is_short = len(chosen) < len(due)
+        # What only waits because the bus was crowded before does not make it crowded again.
+        is_short = any(p not in chosen and not self._waits(meter, p) for p in due)
         if is_short:
             self._comes_short = True
             self._short = self._short or meter.id
@@ -110,7 +115,12 @@ class Agenda:
             meters: of the bus.
             took_ms: what it took, real time, but for what was waited in vain.
         """
-        self.is_crowded = self._comes_short or took_ms > self._real_cycle_ms
+        needs_ms = self.needs_ms(meters)
+        self.is_crowded = (
+            self._comes_short
+            or took_ms > self._real_cycle_ms
+            or needs_ms > self._real_cycle_ms * USABLE_SHARE
+        )
         resting = {meter: cycles - 1 for meter, cycles in self._resting.items() if cycles > 1}
         if self.is_crowded:
             resting |= {meter: pause for meter, pause in self._pauses(meters) if pause}
@@ -165,8 +175,9 @@ class Agenda:
         return chosen
 
     def _waits(self, meter: Meter, place: int) -> bool:
-        """On a crowded bus what has low priority is read of one meter a cycle, the first one."""
-        return self.is_crowded and meter.groups[place].priority is Priority.LOW
+        """On a crowded bus what has low priority is read of one meter a cycle, in turn."""
+        low = meter.groups[place].priority is Priority.LOW
+        return low and self.is_crowded and meter.id != self._low
 
     def _rests(self, meter: Meter) -> bool:
         return self._resting.get(meter.id, 0) > 0

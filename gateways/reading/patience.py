@@ -66,6 +66,9 @@ class Patience(Struct, frozen=True, kw_only=True):
         due = [m for m in everyone if m in self.silences and self.silences[m].ask_in <= 0]
         due.sort(key=lambda meter: self.silences[meter].ask_in)
         regular = tuple(meter for meter in everyone if meter not in self.silences)
+        if not regular and not due:
+            # Nobody is kept waiting by a probe: somebody is asked, in turn.
+            due = sorted(everyone, key=lambda meter: self.silences[meter].ask_in)[:1]
         return Turn(regular=regular, probes=tuple(due))
 
     def allows(
@@ -85,12 +88,20 @@ class Patience(Struct, frozen=True, kw_only=True):
         fits = timeout_ms <= left_ms or timeout_ms > 2 * real_cycle_ms
         return self.allowance_ms > spent_ms and (fits or forced)
 
-    def after(self, heard: Mapping[str, Heard], real_cycle_ms: float) -> "Patience":
+    def has_room(self, left_ms: float, timeout_ms: float) -> bool:
+        """Whether a probe fits, or may take longer for once, where it delays nobody."""
+        return timeout_ms <= left_ms or self.allowance_ms > 0
+
+    def after(
+        self, heard: Mapping[str, Heard], real_cycle_ms: float, *, alone: bool = False
+    ) -> "Patience":
         """The next cycle's patience.
 
         Args:
             heard: how each meter took its turn. One whose bus fell had none.
             real_cycle_ms: a cycle in real time, in which timeouts pass whatever the clock's speed.
+            alone: all meters of the bus were silent before. If one is back, the line may be: the
+                others are asked again at once.
         """
         silences = {
             meter: Silence(times=silence.times, ask_in=silence.ask_in - 1)
@@ -102,6 +113,10 @@ class Patience(Struct, frozen=True, kw_only=True):
             else:
                 longest = int(turn.took_ms / DEAD_SHARE / max(1, real_cycle_ms))
                 silences[meter] = _longer(self.silences.get(meter), longest)
+        if alone and any(turn.answered for turn in heard.values()):
+            again = {meter: Silence(times=1, ask_in=0) for meter in silences}
+            share_ms = real_cycle_ms * PROBE_SHARE
+            return Patience(cycle_ms=self.cycle_ms, silences=again, allowance_ms=share_ms)
         in_vain_ms = sum(turn.in_vain_ms for turn in heard.values())
         share_ms = real_cycle_ms * PROBE_SHARE
         probed = any(meter in self.silences for meter in heard)

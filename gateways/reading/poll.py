@@ -123,6 +123,7 @@ class Asked(Struct, frozen=True, kw_only=True):
         fault: what went wrong, if anything did.
         at_ms: when the last answer came, or when the meter was given up if none did.
         is_lost: the meter was given up: nothing more can be asked of it now.
+        mute: the block that it was given up at, if it had answered others before.
     """
 
     answers: tuple[Answer, ...]
@@ -130,6 +131,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     fault: Fault | None
     at_ms: int
     is_lost: bool
+    mute: Block | None = None
 
 
 async def ask_blocks(bus: Bus, unit: int, blocks: Sequence[Block], clock: Clock) -> Asked:
@@ -139,6 +141,7 @@ async def ask_blocks(bus: Bus, unit: int, blocks: Sequence[Block], clock: Clock)
     at_ms: int | None = None
     fault: Fault | None = None
     is_lost = False
+    mute: Block | None = None
     for block in blocks:
         try:
             words = await bus.read(unit, block.table, block.address, block.count)
@@ -150,6 +153,7 @@ async def ask_blocks(bus: Bus, unit: int, blocks: Sequence[Block], clock: Clock)
             continue
         except LOST as error:
             fault, is_lost = error.fault, True
+            mute = block if answers and isinstance(error, MeterSilent) else None
             break
         at_ms = clock.now_ms()
         answers.append((block, words))
@@ -159,6 +163,7 @@ async def ask_blocks(bus: Bus, unit: int, blocks: Sequence[Block], clock: Clock)
         fault=fault,
         at_ms=clock.now_ms() if at_ms is None else at_ms,
         is_lost=is_lost,
+        mute=mute,
     )
 
 

@@ -5,10 +5,22 @@ kind is asked for again.
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from msgspec import Struct, structs
 
 from gateways.library.model import Register, Table
+
+
+class Span(Protocol):
+    """A read: `gateways.reading.plan.Block` is one."""
+
+    @property
+    def table(self) -> Table: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def end(self) -> int: ...
 
 
 class Hole(Struct, frozen=True, order=True):
@@ -27,6 +39,9 @@ class Hole(Struct, frozen=True, order=True):
     def end(self) -> int:
         """The first address behind it."""
         return self.address + self.count
+
+    def lies_in(self, read: "Span") -> bool:
+        return read.table == self.table and read.address <= self.address and self.end <= read.end
 
     def __str__(self) -> str:
         last = self.end - 1
@@ -64,6 +79,13 @@ class Terrain(Struct, frozen=True, kw_only=True):
             self,
             holes=tuple(hole for hole in self.holes if hole.since_ms >= since_ms),
             longest=self.longest if keeps else None,
+        )
+
+    def without(self, answered: Iterable[Span]) -> "Terrain":
+        """But for holes that lie in reads which were answered."""
+        spans = tuple(answered)
+        return structs.replace(
+            self, holes=tuple(hole for hole in self.holes if not any(map(hole.lies_in, spans)))
         )
 
     def refuses(self, register: Register) -> bool:

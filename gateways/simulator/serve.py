@@ -100,7 +100,7 @@ def check_places(simulation: Simulation, places: Mapping[str, Place]) -> None:
 
 async def _open(line: Line, url: str, place: Place | None) -> Port:
     parsed = parse_bus_url(url)
-    if parsed.serial is None:
+    if parsed.transport is not Transport.SERIAL or parsed.serial is None:
         return await _listen(line, parsed, place if isinstance(place, int) else parsed.port)
     if place is None:
         return open_device(line, url, parsed.serial)

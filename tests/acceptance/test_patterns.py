@@ -46,7 +46,7 @@ def test_01_when_one_meter_dies_the_others_stay_on_schedule():
 
 TRANSPORTS = {
     "tcp": ("tcp://127.0.0.1:15020?timeout_ms=60", 0),
-    "rtu+tcp": ("rtu+tcp://127.0.0.1:15021?timeout_ms=60", 0),
+    "rtu+tcp": ("rtu+tcp://127.0.0.1:15021?baudrate=115200&timeout_ms=60", 0),
     "serial": ("serial:///dev/ttyS9?baudrate=115200&timeout_ms=60", "pty"),
 }
 
@@ -282,11 +282,11 @@ COUNTING = {
 
 
 def test_25_an_unreadable_gap_is_split_once_and_the_rest_is_kept():
-    hole = {"meter": "m1", "kind": "hole", "ranges": [[0x36, 0x37]]}
-    polled = poll(entries(1), seconds=3.5, faults=[hole])
+    holes = [{"meter": f"m{n}", "kind": "hole", "ranges": [[0x36, 0x37]]} for n in (1, 2)]
+    polled = poll(entries(2), seconds=3.5, faults=holes)
 
     sound = poll(entries(1), seconds=2.2)
-    first, *later = polled.readings
+    first, *later = polled.of("m1")
     assert set(first.values) == set(sound.readings[0].values)  # nothing is missing, from the start
     assert [reading.fault for reading in later] == [None] * len(later)
     assert len(later) >= 2

@@ -367,6 +367,15 @@ def test_meters_change_in_a_running_gateway_and_unchanged_buses_go_on(tmp_path: 
     assert events == ["fleet.refused", "fleet.taken", "fleet.taken"]
 
 
+def test_a_bus_that_is_named_twice_is_refused_before_it_is_polled_twice(tmp_path: Path) -> None:
+    bus = cut_of("tcp://127.0.0.1:1")["buses"][0]
+
+    said = refusal(write(tmp_path, cut_of("", buses=[bus, bus])))
+
+    assert "cut.json: cut: buses[1]" in said
+    assert "\n" not in said
+
+
 def test_a_cut_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
     file = write(tmp_path, cut_of("tcp://h"))
     (tmp_path / "cut.json").write_text("{", encoding="utf-8")
@@ -388,7 +397,9 @@ def test_a_mistake_inside_a_cut_is_one_clear_error(tmp_path: Path) -> None:
 def test_a_bus_that_cannot_be_spoken_to_is_one_clear_error(tmp_path: Path) -> None:
     said = refusal(write(tmp_path, cut_of("udp://h")))
 
-    assert said.startswith(f"{tmp_path}/cut.json: udp://h: unknown scheme 'udp', known: ")
+    assert said.startswith(
+        f"{tmp_path}/cut.json: cut: buses[0].url: udp://h: unknown scheme 'udp', known: "
+    )
     assert "\n" not in said
 
 
@@ -487,6 +498,7 @@ def test_a_supervisor_hears_it_start_live_reload_and_stop_and_a_person_may_ask(
                     )
                     process.send_signal(signal.SIGHUP)
                     await eventually(lambda: hears("RELOADING=1"), within_s=30)
+                    await eventually(lambda: hears("") and heard[-1] == "READY=1", within_s=30)
                     process.terminate()
                     await eventually(lambda: hears("STOPPING=1"), within_s=30)
                 finally:

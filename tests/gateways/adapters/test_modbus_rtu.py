@@ -526,6 +526,29 @@ def test_two_registers_that_hold_the_same_are_no_repeat(run):
     assert run(scenario, replying(noughts, noughts, noughts)) == [[0, 0]] * 3
 
 
+def test_what_is_owed_outlives_a_bus_that_another_one_takes_the_place_of(run):
+    """A changed fleet closes one and opens another; the line and its meters go on."""
+
+    async def scenario(bus, slaves):
+        await bus.close()
+        url, lines = f"{slaves.url}?baudrate=115200&timeout_ms={TIMEOUT_MS}", {}
+        slaves.behave = replying(late)
+        before = open_bus(url, SystemClock(), 0, lines)
+        with pytest.raises(LOST):
+            await before.read(7, HOLDING, 100, 4)
+        await before.close()
+        after = open_bus(url, SystemClock(), 0, lines)
+        try:
+            return list(await after.read(7, HOLDING, 200, 4)), counts(slaves)
+        finally:
+            await after.close()
+
+    words, asked = run(scenario)
+
+    assert words == [7200, 7201, 7202, 7203]
+    assert asked == [4, 2, 4]  # a marker between
+
+
 def test_a_read_that_is_cancelled_still_owes_its_answer(run):
     async def scenario(bus, slaves):
         reading = asyncio.create_task(bus.read(7, HOLDING, 100, 10))
