@@ -37,6 +37,7 @@ class Link:
         place: where it leads, for messages.
         client: None while it is not connected.
         connect_pause_ms: how long the other end wants to be left alone after connecting.
+        listen_ms: how long to listen after the first connect before anything is asked.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Link:
         self.place = place
         self.client: ModbusBaseClient | None = None
         self.connect_pause_ms = 0
+        self.listen_ms = 0
         self._make = make
         self._timeout_s = timeout_s
         self._clock = clock
@@ -77,7 +79,8 @@ class Link:
         if self._pause_ms:
             log.info("bus.connected", bus=self.place)
         self._pause_ms = self._closed_until_ms = 0
-        await asyncio.sleep(self.connect_pause_ms / 1000)
+        await asyncio.sleep(max(self.connect_pause_ms, self.listen_ms) / 1000)
+        self.listen_ms = 0
         return True
 
     def _not_opened(self, reasons: list[Exception]) -> NoReturn:

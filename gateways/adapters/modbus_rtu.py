@@ -60,6 +60,9 @@ class RtuBus:
         place = self._line.device if self._local else f"{url.host}:{url.port}"
         self._link = Link(place, self._client, url.timeout_ms / 1000, clock)
         self._link.connect_pause_ms = connect_pause_ms
+        if lines is not None and place not in lines:
+            # What the process before this one asked may still be answered: that is let pass.
+            self._link.listen_ms = url.timeout_ms
         self._ear = RtuEar(
             clock,
             self._refused,

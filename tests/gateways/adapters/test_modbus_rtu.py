@@ -549,6 +549,25 @@ def test_what_is_owed_outlives_a_bus_that_another_one_takes_the_place_of(run):
     assert asked == [4, 2, 4]  # a marker between
 
 
+def test_an_answer_that_is_owed_to_the_process_before_is_let_pass(run):
+    async def scenario(bus, slaves):
+        await bus.close()
+        url = f"{slaves.url}?baudrate=115200&timeout_ms={TIMEOUT_MS}"
+        slaves.behave = replying(lambda question: late_by(0.1, question))
+        before = open_bus(url, SystemClock(), 0, {})
+        asking = asyncio.create_task(before.read(7, HOLDING, 100, 4))
+        await slaves.until_asked(1)
+        asking.cancel()  # killed
+        await before.close()
+        after = open_bus(url, SystemClock(), 0, {})  # knows nothing of it
+        try:
+            return list(await after.read(7, HOLDING, 200, 4))
+        finally:
+            await after.close()
+
+    assert run(scenario) == [7200, 7201, 7202, 7203]
+
+
 def test_a_read_that_is_cancelled_still_owes_its_answer(run):
     async def scenario(bus, slaves):
         reading = asyncio.create_task(bus.read(7, HOLDING, 100, 10))
