@@ -114,7 +114,7 @@ def check_counters(lived: Lived) -> None:
         assert len(readings) > 0.5 * hours, meter
         for before, after in pairwise(readings):
             for name in COUNTERS:
-                if name in after.values:
+                if name in after.values and name in before.values:
                     assert after.values[name] >= before.values[name], (meter, name, after)
     for main in MAINS:
         ends = lived.readings[main][0], lived.readings[main][-1]

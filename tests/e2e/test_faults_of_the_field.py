@@ -194,8 +194,11 @@ def test_a_full_spool_drops_its_oldest_and_says_so(make_world: MakeWorld) -> Non
     world = make_world()
     world.start()
     assert world.broker is not None
-    time.sleep(1)
     gateway, spool = world.parts.gateways["gw-e001"], world.folder / "spool" / "gw-e001"
+    until = time.monotonic() + 30  # a busy machine takes its time to start a process
+    while not (spool / "spool.sqlite").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(1)
     gateway.stop()
     shutil.rmtree(spool)
     spool.mkdir()
