@@ -1,7 +1,6 @@
 """`nenghao meter`, as an installer uses it: real processes, real sockets."""
 
 import asyncio
-import re
 from shutil import copy
 
 import pytest
@@ -150,7 +149,7 @@ def test_a_wrong_word_order_is_called_out_with_the_right_one_and_exit_1():
     )
 
     assert read.code == 1
-    assert re.search("改用 字序 low_first 得 (2.* V|49|50)", read.out)
+    assert "改用 字序 low_first 得 2" in read.out
 
 
 def test_a_disputed_option_is_warned_of_until_somebody_has_chosen():

@@ -43,6 +43,9 @@ class QuietWatcher:
         self.stages[-1][2] += steps
 
 
+NOON_MS = 1_784_001_600_000  # 2026-07-14 12:00 +08:00, a Tuesday
+
+
 @asynccontextmanager
 async def devices(*entries, models=None, faults=(), speed=1.0):
     """Serve meters; gives their bus's URL.
@@ -57,8 +60,8 @@ async def devices(*entries, models=None, faults=(), speed=1.0):
         for unit, model, *more in entries
     ]
     cut = {"buses": [{"url": URL, "meters": meters}], "models": {**MODELS, **(models or {})}}
-    now_ms = SystemClock().now_ms()
-    clock = ReplayClock(Replay(start_ms=now_ms, anchor_ms=now_ms, speed=speed))
+    # Always the same working day's noon: what a meter shows must not depend on when tests run.
+    clock = ReplayClock(Replay(start_ms=NOON_MS, anchor_ms=SystemClock().now_ms(), speed=speed))
     simulation = build_simulation([cut], clock, faults=[read_fault(fault) for fault in faults])
     async with serving(simulation, {URL: 0}) as urls:
         yield urls[URL]

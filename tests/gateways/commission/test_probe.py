@@ -1,7 +1,6 @@
 """A probe of real servers: who is there, which model fits, what is wrong with the others."""
 
 import asyncio
-import re
 
 import pytest
 
@@ -66,8 +65,8 @@ def test_of_a_whole_library_each_model_is_recognised():
     [
         ("schneider_iem3155", {"offset": 1}, "address +1", None),
         ("schneider_iem3155", {"offset": -1}, "address -1", None),
-        ("eastron_sdm120", {"word_order": "low_first"}, "word order low_first", r" (V|Hz)；"),
-        ("schneider_iem3155", {"word_order": "low_first"}, "word order low_first", r" (V|Hz)；"),
+        ("eastron_sdm120", {"word_order": "low_first"}, "word order low_first", "电压"),
+        ("schneider_iem3155", {"word_order": "low_first"}, "word order low_first", "电压"),
         ("eastron_sdm120", {"table": "holding"}, "holding table", None),
         ("chint_dtsu666", {"offset": 1, "table": "input"}, "address +1, input table", None),
     ],
@@ -83,8 +82,7 @@ def test_given_a_wrong_order_or_address_when_commissioning_implausible_values_ar
     assert not fit.is_as_filed
     assert not findings.is_settled
     if misread:
-        # Which value shows it the most depends on what the simulated meter has just now.
-        assert re.search(misread, fit.contrast)
+        assert misread in fit.contrast
         assert f"改用 {fit.variant.chinese} 得" in fit.contrast
 
 
@@ -102,7 +100,7 @@ def test_a_choice_that_a_menu_changed_is_found_and_named():
 
     fit = best(findings)
     assert fit.variant.options == {"register_order": "reversed"}
-    assert re.search("改用 选项 register_order=reversed 得 (2.* V|49|50)", fit.contrast)
+    assert "改用 选项 register_order=reversed 得 2" in fit.contrast
     assert findings.is_settled
 
 
