@@ -4,7 +4,7 @@ Reads go straight to the store and the small state; what changes anything is don
 between two groups of the pipeline.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
@@ -84,12 +84,24 @@ class Desk(Protocol):
         ...
 
 
-def make_api(desk: Desk, store: ReadingStore, state: SmallState, metrics: Metrics) -> FastAPI:
-    """The HTTP application; every handler runs in a thread of its own pool."""
+def make_api(
+    desk: Desk,
+    store: ReadingStore,
+    state: SmallState,
+    metrics: Metrics,
+    doors: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The HTTP application; every handler runs in a thread of its own pool.
+
+    Args:
+        doors: routers of other rooms: settling, editing, jobs.
+    """
     api = FastAPI(title="nenghao collector", openapi_url="/openapi.json", docs_url=None)
     api.include_router(_health(desk, metrics))
     api.include_router(_operation(desk, state))
     api.include_router(_readings(store))
+    for door in doors:
+        api.include_router(door)
     return api
 
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from metering.errors import PermanentError, TransientError
 from metering.reading import Reading
@@ -122,6 +124,20 @@ class Window(Struct, frozen=True, kw_only=True):
     last: float
 
 
+class Column(Struct, frozen=True, kw_only=True):
+    """What a meter said of one quantity: n readings that hold it, in order of time.
+
+    Attributes:
+        at_ms: n instants (int64), strictly increasing.
+        values: n finite numbers (float64), in the quantity's unit.
+    """
+
+    meter: str
+    quantity: str
+    at_ms: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
 class Count(Struct, frozen=True, kw_only=True):
     """How much a store holds."""
 
@@ -186,6 +202,25 @@ class ReadingStore(Protocol):
         """Return what the meters said in `[start_ms, end_ms)`, ordered by (meter, at_ms).
 
         With `quantities`, readings that hold none of them and had no fault are left out.
+        """
+        ...
+
+    def columns(
+        self, meters: Sequence[str], quantities: Sequence[str], start_ms: int, end_ms: int
+    ) -> list[Column]:
+        """Return `[start_ms, end_ms)` column by column, ordered by (meter, quantity); none empty.
+
+        What settlement reads: far cheaper than `readings` where there are many.
+        """
+        ...
+
+    def nearest(
+        self, meter: str, quantity: str, at_ms: int, *, later: bool, most: int
+    ) -> Column | None:
+        """Return up to `most` readings next to an instant, in order of time; None for none.
+
+        Args:
+            later: those at or after `at_ms`; otherwise those before it.
         """
         ...
 

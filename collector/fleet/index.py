@@ -34,6 +34,10 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
             the fleet says, not the model's or the quantity's own range.
         rated: the largest value the circuit can carry by quantity, in its unit.
         cycle_s: how often the meter is polled.
+        multiplier: the transformer ratio that the gateway multiplied into the readings; 1 if the
+            meter does it itself.
+        rolls_over_at: where a counter returns to zero by quantity, in its unit with the ratio in
+            it, as far as it is known.
         valid_from_ms: epoch ms, the first instant that counts; `valid_to_ms` is the first that no
             longer does.
     """
@@ -54,6 +58,8 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
     cycle_s: int
     valid_from_ms: int
     valid_to_ms: int | None
+    multiplier: float = 1.0
+    rolls_over_at: dict[str, float] = {}
 
 
 class GatewayEntry(Struct, frozen=True, kw_only=True):

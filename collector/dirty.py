@@ -1,0 +1,42 @@
+"""Dirty: which meters' days are to be settled (again); the port to where that is kept.
+
+A day is marked in the same transaction that records the deliveries which touched it, so a crash
+loses no mark. Whoever settles takes marks, settles, and clears them: a mark that was set again in
+between has a new number and stays.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class DirtyDay(Struct, frozen=True, kw_only=True):
+    """One meter's day in Shanghai whose readings, entries or neighbours changed.
+
+    Attributes:
+        day_ms: its start.
+        number: of the mark, given by the book; grows.
+    """
+
+    meter: str
+    day_ms: int
+    number: int = 0
+
+
+class DirtyBook(Protocol):
+    """Where marks stay; may raise `TransientError`. Threads may share it."""
+
+    def mark_dirty(self, days: Collection[tuple[str, int]]) -> None:
+        """Mark (meter, day_ms) pairs, durably; one that is marked gets a new number."""
+        ...
+
+    def dirty(self, limit: int, meters: Sequence[str] | None = None) -> list[DirtyDay]:
+        """Marks by (meter, day_ms): whole meters together, at most about `limit`."""
+        ...
+
+    def count_dirty(self) -> int: ...
+
+    def clear_dirty(self, days: Sequence[DirtyDay]) -> None:
+        """Take marks away, each only if its number is still the same."""
+        ...
