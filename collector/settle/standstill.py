@@ -1,0 +1,161 @@
+"""Standstill: stretches in which a counter does not move -> frozen, a long zero run, or nothing.
+
+A counter that stands still may have nothing to count: a school at night, a boiler in summer. It was
+**frozen** if it then made up for it in one step, or if it stood still although it otherwise hardly
+ever does. What a frozen counter made up for is spread over the time that it stood; what it did not
+make up for nobody knows, and nothing is invented.
+"""
+
+import numpy as np
+from msgspec import structs
+
+from collector.settle.bounds import AROUND_MS, HOUR_MS
+from collector.settle.rule import Rule, bit
+from collector.settle.series import Course, Dropped, Floats, Ints, Mask
+from collector.settle.steps import highest_around
+
+_STEPS = 3  # equal steps in a row before anything is a standstill
+_CATCH_UP = 1.8  # times the highest rate around
+_USUAL = 1.3
+_MEAN_AT_LEAST, _MEAN_AT_MOST = 0.15, 4.0  # of the usual rate, of what was made up for
+_SELDOM = 0.04  # share of standing time, outside of this stretch, of a counter that always moves
+_LONG_MS = 3 * HOUR_MS
+_ZERO_RUN_MS = 12 * HOUR_MS
+_TIMES_LONGER = 3.0
+_RUNS_SELDOM = 0.3
+
+
+def stands_doubtful(at_ms: Ints, value: Ints) -> bool:
+    """Whether any stretch has to be compared with the week around it."""
+    runs = _runs(np.diff(value) == 0, at_ms)
+    if not len(runs):
+        return False
+    rate = np.maximum(np.diff(value), 0) / np.diff(at_ms)
+    return bool(_catching_up(runs, rate).any() or (_spans(runs, at_ms) >= _LONG_MS).any())
+
+
+def flag_standstills(course: Course) -> Course:
+    """Mark frozen stretches and long zero runs; lay what was made up for over the standstill."""
+    still = (course.energy == 0) & course.known & (np.diff(course.at_ms) > 0)
+    runs = _runs(still, course.at_ms)
+    if not len(runs):
+        return course
+    span_ms = np.maximum(np.diff(course.at_ms), 1)
+    rate = course.energy / span_ms
+    made_up = _catching_up(runs, rate)
+    long = _spans(runs, course.at_ms) >= _LONG_MS
+    flags = np.zeros(len(rate), np.int64)
+    merged: list[tuple[int, int]] = []
+    for (first, last), catches in zip(
+        runs[made_up | long].tolist(), made_up[made_up | long].tolist(), strict=True
+    ):
+        rule, whole = _judge(course, rate, still, (first, last), catches=catches)
+        if rule is not None:
+            flags[first : last + 1 + whole] |= bit(rule)
+        if whole:
+            merged.append((first, last))
+    if not flags.any():
+        return course
+    return _merged(structs.replace(course, rules=course.rules | flags), merged)
+
+
+def _runs(still: Mask, at_ms: Ints) -> Ints:
+    """Stretches of at least `_STEPS` still legs: (first, last) leg of each."""
+    del at_ms
+    edges = np.diff(np.concatenate(([0], still.astype(np.int8), [0])))
+    firsts, lasts = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    enough = lasts - firsts + 1 >= _STEPS
+    return np.stack((firsts[enough], lasts[enough]), axis=1)
+
+
+def _spans(runs: Ints, at_ms: Ints) -> Ints:
+    return np.asarray(at_ms[runs[:, 1] + 1] - at_ms[runs[:, 0]])
+
+
+def _catching_up(runs: Ints, rate: Floats) -> Mask:
+    """Whether the step after each stretch is above all around it."""
+    after = np.minimum(runs[:, 1] + 1, len(rate) - 1)
+    there = runs[:, 1] + 1 < len(rate)
+    around = highest_around(rate)[after]
+    return np.asarray(there & (rate[after] > _CATCH_UP * around))
+
+
+def _judge(
+    course: Course, rate: Floats, still: Mask, run: tuple[int, int], *, catches: bool
+) -> tuple[Rule | None, bool]:
+    """The rule of a stretch, and whether the step after it belongs to it."""
+    first, last = run
+    begin = int(np.searchsorted(course.at_ms, course.at_ms[first] - AROUND_MS))
+    end = int(np.searchsorted(course.at_ms, course.at_ms[last + 1] + AROUND_MS, side="right")) - 1
+    others = np.r_[begin:first, last + 2 : max(end, last + 2)]
+    others = others[others < len(rate)]
+    moving = others[rate[others] > 0]
+    if len(moving) < 2 * _STEPS:
+        return None, False
+    spans = np.diff(course.at_ms)
+    standing = float(spans[others][still[others]].sum() / max(1, spans[others].sum()))
+    usual = float(np.median(rate[moving]))
+    if catches and _made_up(course, rate, run, usual=usual, standing=standing):
+        return Rule.FROZEN, True
+    span_ms = int(course.at_ms[last + 1] - course.at_ms[first])
+    longest = _longest(still, others, course.at_ms)
+    if standing <= _SELDOM and span_ms > _TIMES_LONGER * longest and span_ms >= _LONG_MS:
+        return Rule.FROZEN, False
+    if standing <= _RUNS_SELDOM and span_ms >= _ZERO_RUN_MS and span_ms > _TIMES_LONGER * longest:
+        return Rule.ZERO_RUN, False
+    return None, False
+
+
+def _made_up(
+    course: Course, rate: Floats, run: tuple[int, int], *, usual: float, standing: float
+) -> bool:
+    first, last = run
+    after = last + 1
+    whole_ms = int(course.at_ms[after + 1] - course.at_ms[first])
+    mean = float(course.energy[after]) / whole_ms
+    seldom = standing <= _SELDOM
+    times = _USUAL if seldom else 2 * _CATCH_UP
+    return (
+        bool(course.known[after])
+        and rate[after] >= times * usual
+        and _MEAN_AT_LEAST * usual <= mean <= _MEAN_AT_MOST * usual
+    )
+
+
+def _longest(still: Mask, others: Ints, at_ms: Ints) -> int:
+    """The longest other standstill, in ms."""
+    if not len(others):
+        return 0
+    there = np.zeros(len(still), np.bool_)
+    there[others] = still[others]
+    edges = np.diff(np.concatenate(([0], there.astype(np.int8), [0])))
+    firsts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    return int((at_ms[ends] - at_ms[firsts]).max()) if len(firsts) else 0
+
+
+def _merged(course: Course, runs: list[tuple[int, int]]) -> Course:
+    """Each stretch and the step after it become one leg; the readings in between do not count."""
+    if not runs:
+        return course
+    keep = np.ones(len(course.at_ms), np.bool_)
+    legs = np.ones(len(course.energy), np.bool_)
+    energy, rules = course.energy.copy(), course.rules.copy()
+    dropped = list(course.dropped)
+    for first, last in runs:
+        after = last + 1
+        keep[first + 1 : after + 1] = False
+        legs[first + 1 : after + 1] = False
+        energy[first] = energy[after]
+        rules[first] |= rules[after]
+        dropped += [
+            Dropped(at_ms=at, value=0, rule=Rule.FROZEN)
+            for at in course.at_ms[first + 1 : after + 1].tolist()
+        ]
+    return structs.replace(
+        course,
+        at_ms=course.at_ms[keep],
+        energy=energy[legs],
+        known=course.known[legs],
+        rules=rules[legs],
+        dropped=tuple(sorted(dropped, key=lambda one: one.at_ms)),
+    )

@@ -1,0 +1,123 @@
+"""Steps: readings of a counter -> which steps between neighbours need a second look.
+
+Cheap and local: what a step is called depends on the readings around it alone, so that every window
+that holds them says the same. Nothing is decided here.
+"""
+
+import numpy as np
+from msgspec import Struct
+
+from collector.settle.series import Floats, Ints, Mask
+
+_HOUR_MS = 3_600_000
+_AROUND = 24  # steps to each side that a step is compared with
+_FAR_ABOVE = 10.0  # times the highest rate around
+_ABOVE_BEFORE = 4.0
+_RISES = 512  # of the smallest rises, to tell the resolution from
+_FEW_STEPS = 4  # times the register's resolution: below that nothing is a jump
+_PARTNERS_WITHIN = 400  # readings that one glitch may last
+
+
+class Steps(Struct, frozen=True, kw_only=True):
+    """n - 1 steps between n readings.
+
+    Attributes:
+        fall: the counter went back.
+        partner: the rise that goes with a fall, if the fall is a spike's end or a glitch's start.
+        leap: a rise beyond twice the rated power, or far above everything around; of many in a row
+            the first.
+        resolution: the step of the register's last digit, in millionths of the unit, as far as the
+            rises show it; 1 if there is none.
+    """
+
+    fall: Mask
+    partner: Mask
+    leap: Mask
+    resolution: int
+
+    @property
+    def odd(self) -> Mask:
+        return np.asarray(self.fall | self.partner | self.leap)
+
+
+def steps_of(at_ms: Ints, value: Ints, rated_per_hour: int | None) -> Steps:
+    """Look at each step between neighbours.
+
+    Args:
+        at_ms: n instants, strictly increasing.
+        value: n readings in millionths of the unit.
+        rated_per_hour: what the counter gains in an hour at rated load; None: not known.
+    """
+    rise = np.diff(value)
+    resolution = _resolution(rise)
+    fall = rise < 0
+    if rated_per_hour is not None:
+        allowed = 2 * rated_per_hour / _HOUR_MS * np.diff(at_ms) + 2 * resolution
+        leap = rise > allowed
+        if leap.any():
+            leap &= _first_of_many(np.maximum(rise, 0) / np.diff(at_ms))
+    else:
+        rate = np.maximum(rise, 0) / np.diff(at_ms)
+        leap = (rate > _FAR_ABOVE * highest_around(rate)) & (rise > _FEW_STEPS * resolution)
+    partner = _partners(value, np.flatnonzero(fall)) if fall.any() else np.zeros_like(fall)
+    return Steps(fall=fall, partner=partner, leap=leap, resolution=resolution)
+
+
+def _resolution(rise: Ints) -> int:
+    """The greatest common divisor of the smaller rises: the larger may be anything."""
+    positive = rise[rise > 0]
+    if not len(positive):
+        return 1
+    few = min(_RISES, (len(positive) + 1) // 2)
+    return int(np.gcd.reduce(np.partition(positive, few - 1)[:few]))
+
+
+def _first_of_many(rate: Floats) -> Mask:
+    """Far above the steps before it; a counter read in another unit leaps at every step."""
+    padded = np.concatenate((np.zeros(_AROUND), rate))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)[: len(rate)]
+    return np.asarray(rate > _ABOVE_BEFORE * windows.max(axis=1))
+
+
+def highest_around(rate: Floats) -> Floats:
+    """The highest of the steps to both sides of each, itself left out; 0 where there is none.
+
+    Two running maxima of fixed width (van Herk): linear in the number of steps.
+    """
+    count = len(rate)
+    if not count:
+        return rate
+    blocks = -(-count // _AROUND)
+    padded = np.zeros((blocks + 2) * _AROUND)
+    padded[_AROUND : _AROUND + count] = rate
+    grid = padded.reshape(-1, _AROUND)
+    forward = np.maximum.accumulate(grid, axis=1).ravel()
+    backward = np.maximum.accumulate(grid[:, ::-1], axis=1)[:, ::-1].ravel()
+    here = np.arange(_AROUND, _AROUND + count)
+    # The window [here - AROUND, here - 1], and [here + 1, here + AROUND].
+    left = np.maximum(backward[here - _AROUND], forward[here - 1])
+    last = np.minimum(here + _AROUND, len(padded) - 1)
+    right = np.maximum(backward[np.minimum(here + 1, len(padded) - 1)], forward[last])
+    return np.asarray(np.maximum(left, right))
+
+
+def _partners(value: Ints, falls: Ints) -> Mask:
+    """For each fall the rise before it that it undoes, and the rise after it that undoes it."""
+    partner = np.zeros(len(value) - 1, np.bool_)
+    for step in falls.tolist():
+        low, high = value[step + 1], value[step]
+        before = value[max(0, step + 1 - _PARTNERS_WITHIN) : step + 1]
+        under = np.flatnonzero(before <= low)
+        if len(under):
+            partner[step - (len(before) - 1 - int(under[-1]))] = True
+        after = value[step + 1 : step + 1 + _PARTNERS_WITHIN]
+        over = np.flatnonzero(after >= high)
+        if len(over):
+            partner[step + int(over[0])] = True
+    return partner
+
+
+def stands_still(value: Ints) -> Ints:
+    """For each of n readings the place of the first one of its run of equal values."""
+    new = np.concatenate(([True], np.diff(value) != 0))
+    return np.maximum.accumulate(np.where(new, np.arange(len(value)), 0))
