@@ -51,7 +51,7 @@ def follow(series: Series, register: Register) -> Course:
         course = _course(series, chain(series.at_ms, series.value, steps, register))
     else:
         course = _plain(series, register)
-    return _flag_limit(flag_standstills(course), steps, register)
+    return _flag_limit(flag_standstills(course, series), steps, register)
 
 
 def _told(series: Series, register: Register) -> tuple[Steps, Register]:

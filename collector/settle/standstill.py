@@ -11,7 +11,7 @@ from msgspec import structs
 
 from collector.settle.bounds import AROUND_MS, HOUR_MS
 from collector.settle.rule import Rule, bit
-from collector.settle.series import Course, Dropped, Floats, Ints, Mask
+from collector.settle.series import Course, Dropped, Floats, Ints, Mask, Series
 from collector.settle.steps import highest_around
 
 _STEPS = 3  # equal steps in a row before anything is a standstill
@@ -27,17 +27,21 @@ _RUNS_SELDOM = 0.3
 
 def stands_doubtful(at_ms: Ints, value: Ints) -> bool:
     """Whether any stretch has to be compared with the week around it."""
-    runs = _runs(np.diff(value) == 0, at_ms)
+    runs = _runs(np.diff(value) == 0)
     if not len(runs):
         return False
     rate = np.maximum(np.diff(value), 0) / np.diff(at_ms)
     return bool(_catching_up(runs, rate).any() or (_spans(runs, at_ms) >= _LONG_MS).any())
 
 
-def flag_standstills(course: Course) -> Course:
-    """Mark frozen stretches and long zero runs; lay what was made up for over the standstill."""
+def flag_standstills(course: Course, series: Series) -> Course:
+    """Mark frozen stretches and long zero runs; lay what was made up for over the standstill.
+
+    Args:
+        series: what the course was made of: names the value of a reading that no longer counts.
+    """
     still = (course.energy == 0) & course.known & (np.diff(course.at_ms) > 0)
-    runs = _runs(still, course.at_ms)
+    runs = _runs(still)
     if not len(runs):
         return course
     span_ms = np.maximum(np.diff(course.at_ms), 1)
@@ -56,12 +60,11 @@ def flag_standstills(course: Course) -> Course:
             merged.append((first, last))
     if not flags.any():
         return course
-    return _merged(structs.replace(course, rules=course.rules | flags), merged)
+    return _merged(structs.replace(course, rules=course.rules | flags), merged, series)
 
 
-def _runs(still: Mask, at_ms: Ints) -> Ints:
+def _runs(still: Mask) -> Ints:
     """Stretches of at least `_STEPS` still legs: (first, last) leg of each."""
-    del at_ms
     edges = np.diff(np.concatenate(([0], still.astype(np.int8), [0])))
     firsts, lasts = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
     enough = lasts - firsts + 1 >= _STEPS
@@ -133,7 +136,7 @@ def _longest(still: Mask, others: Ints, at_ms: Ints) -> int:
     return int((at_ms[ends] - at_ms[firsts]).max()) if len(firsts) else 0
 
 
-def _merged(course: Course, runs: list[tuple[int, int]]) -> Course:
+def _merged(course: Course, runs: list[tuple[int, int]], series: Series) -> Course:
     """Each stretch and the step after it become one leg; the readings in between do not count."""
     if not runs:
         return course
@@ -147,9 +150,11 @@ def _merged(course: Course, runs: list[tuple[int, int]]) -> Course:
         legs[first + 1 : after + 1] = False
         energy[first] = energy[after]
         rules[first] |= rules[after]
+        gone = course.at_ms[first + 1 : after + 1]
+        values = series.value[np.searchsorted(series.at_ms, gone)]
         dropped += [
-            Dropped(at_ms=at, value=0, rule=Rule.FROZEN)
-            for at in course.at_ms[first + 1 : after + 1].tolist()
+            Dropped(at_ms=at, value=value, rule=Rule.FROZEN)
+            for at, value in zip(gone.tolist(), values.tolist(), strict=True)
         ]
     return structs.replace(
         course,
