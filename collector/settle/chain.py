@@ -24,8 +24,6 @@ _MOST_APART = 400  # pieces left out in a row
 _ABSURD = 100.0  # no story leaves out that much in a row
 _WHOLE_PIECE = 6.0
 _STANDING_PIECE = 3.0  # says less than one that moves
-_FILLED = 2
-_FILLED_WITHIN_MS = 12 * HOUR_MS
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -148,17 +146,8 @@ def _turns(
         right_ms=int(readings.at_ms[first]),
         right=right,
         power=power,
-        filled=left < right and _filled(readings, first, left, right),
     )
     return turns(brink, bounds.at(first), bounds.register)
-
-
-def _filled(readings: _Readings, first: int, left: int, right: int) -> bool:
-    """Readings of just before rise from `left` to `right`: a clock that was set back."""
-    start = int(np.searchsorted(readings.at_ms, readings.at_ms[first] - _FILLED_WITHIN_MS))
-    earlier = readings.value[start:first]
-    inside = earlier[(earlier > left) & (earlier < right)]
-    return len(inside) >= _FILLED and bool((np.diff(inside) >= 0).all())
 
 
 def _traced(pieces: list[Piece], best: list[dict[int, _Best]]) -> list[Link]:

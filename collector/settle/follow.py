@@ -21,8 +21,11 @@ from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Ending, Ints, Mask, RegisterEpoch, Series
 from collector.settle.standstill import flag_standstills, stands_doubtful
 from collector.settle.steps import Steps, steps_of
+from collector.settle.turns import scaled
 
 NEAR_MS = DAY_MS
+_FEW = 2  # readings of a kept piece between two left-out ones of another clock
+_TURNS = 3
 FAR_MS = 15 * DAY_MS
 
 
@@ -144,23 +147,50 @@ class _Legs(Struct, kw_only=True):
 
 def _course(series: Series, links: list[Link]) -> Course:
     legs = _Legs(at_ms=[], energy=[], known=[], rules=[])
-    dropped: list[Dropped] = list(_left_out(series, None, links[0]))
-    for before, link in pairwise((None, *links)):
-        assert link is not None
+    befores: list[Link | None] = [None, *links]
+    gone = [_left_out(series, *ends) for ends in zip(befores, [*links, None], strict=True)]
+    gone = _interleaved(gone, links)
+    for before, link, out in zip(befores, links, gone, strict=False):
         if before is not None:
-            out = _left_out(series, before, link)
-            dropped += out
             _add_turn(legs, series, before, link, out)
         _add_piece(legs, series, link)
-    dropped += _left_out(series, links[-1], None)
     return Course(
         at_ms=np.concatenate(legs.at_ms),
         energy=np.concatenate(legs.energy),
         known=np.concatenate(legs.known),
         rules=np.concatenate(legs.rules),
         epochs=_epochs(series, links),
-        dropped=tuple(dropped),
+        dropped=tuple(one for out in gone for one in out),
     )
+
+
+def _interleaved(gone: list[list[Dropped]], links: list[Link]) -> list[list[Dropped]]:
+    """Left-out readings that take turns with kept ones, both rising: two clocks, not glitches.
+
+    Args:
+        gone: what was left out before each of `links`, and after the last.
+    """
+    named = list(gone)
+    start = 0
+    for place in range(len(gone)):
+        last = place == len(gone) - 1
+        alternates = not last and gone[place + 1] and _is_short(links[place])
+        if not (gone[place] and alternates):
+            _rename(named, start, place + 1)
+            start = place + 1
+    return named
+
+
+def _is_short(link: Link) -> bool:
+    return link.piece.last - link.piece.first < _FEW
+
+
+def _rename(named: list[list[Dropped]], start: int, end: int) -> None:
+    values = [one.value for out in named[start:end] for one in out]
+    falls = sum(after < before for before, after in pairwise(values))
+    if end - start >= _TURNS and falls <= 1:
+        for place in range(start, end):
+            named[place] = [structs.replace(one, rule=Rule.CLOCK) for one in named[place]]
 
 
 def _add_piece(legs: _Legs, series: Series, link: Link) -> None:
@@ -189,7 +219,8 @@ def _add_turn(legs: _Legs, series: Series, before: Link, link: Link, out: list[D
         return
     event = turn.replaced
     at_ms = min(max(event.at_ms, int(series.at_ms[last])), int(series.at_ms[first]))
-    legs.turn(turn.closed - int(series.value[last]), known=True, rules=rules)
+    closing = scaled(turn.closed - int(series.value[last]), before.power)
+    legs.turn(closing, known=True, rules=rules)
     legs.at_ms.append(np.array([at_ms, at_ms], np.int64))
     legs.turn(0, known=True, rules=0)
     legs.turn(int(series.value[first]) - turn.opened, known=True, rules=rules)

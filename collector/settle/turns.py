@@ -35,7 +35,6 @@ class Price:
     SAID = 0.2  # a person, or the fleet
     ROLLOVER = 1.2
     ROLLOVER_INFERRED = 1.8
-    CLOCK = 2.0
     CAUGHT_UP = 2.5
     HOURS_GONE = 2.6
     UNIT = 3.2
@@ -70,7 +69,6 @@ class Brink(Struct, frozen=True, kw_only=True):
 
     Attributes:
         since_ms: since when the counter stood at `left`: what it did since then nobody saw.
-        filled: readings left out in between rise from `left` to `right`.
     """
 
     left_ms: int
@@ -79,7 +77,6 @@ class Brink(Struct, frozen=True, kw_only=True):
     right_ms: int
     right: int
     power: int
-    filled: bool = False
 
 
 def turns(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
@@ -119,8 +116,6 @@ def _went_on(brink: Brink, bound: Bound, gain: int) -> Turn | None:
         return Turn(price=Price.CAUGHT_UP, energy=gain, power=brink.power)
     if gain <= 0:
         return None
-    if brink.filled:
-        return Turn(price=Price.CLOCK, energy=gain, power=brink.power, rule=Rule.CLOCK)
     if bound.known and gain <= bound.usual * _HOURS_GONE_MS:
         return Turn(price=Price.HOURS_GONE, energy=gain, power=brink.power, rule=Rule.CLOCK)
     return None

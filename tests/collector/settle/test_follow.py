@@ -239,6 +239,18 @@ def test_readings_of_two_clocks_that_run_through_each_other_keep_the_total(
     assert total(course) == pytest.approx(value[-1] - value[0], abs=1e-6)
 
 
+def test_a_clock_that_ran_eight_hours_ahead_for_a_day_loses_nothing() -> None:
+    at_ms, value = hourly()
+    wrong = at_ms.copy()
+    wrong[AT : AT + 24] += 8 * HOUR_MS + 60_000
+
+    course = follow(series(wrong, value), RATED)
+
+    assert total(course) == pytest.approx(value[-1] - value[0], abs=1e-6)
+    assert course.known.all()
+    assert Rule.CLOCK in {one.rule for one in course.dropped}
+
+
 def test_a_night_without_consumption_is_not_frozen() -> None:
     at_ms = START_MS + np.arange(40 * 24) * HOUR_MS
     hour = np.arange(len(at_ms)) % 24
