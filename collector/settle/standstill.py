@@ -19,10 +19,11 @@ _CATCH_UP = 1.8  # times the highest rate around
 _USUAL = 1.3
 _MEAN_AT_LEAST, _MEAN_AT_MOST = 0.15, 4.0  # of the usual rate, of what was made up for
 _SELDOM = 0.04  # share of standing time, outside of this stretch, of a counter that always moves
+_CANNOT_TELL = 0.3  # above that, a counter that stands still and then runs fast is normal
 _LONG_MS = 3 * HOUR_MS
 _ZERO_RUN_MS = 12 * HOUR_MS
 _TIMES_LONGER = 3.0
-_RUNS_SELDOM = 0.3
+_RUNS_SELDOM = 0.15
 
 
 def stands_doubtful(at_ms: Ints, value: Ints) -> bool:
@@ -120,6 +121,7 @@ def _made_up(
     times = _USUAL if seldom else 2 * _CATCH_UP
     return (
         bool(course.known[after])
+        and standing <= _CANNOT_TELL
         and rate[after] >= times * usual
         and _MEAN_AT_LEAST * usual <= mean <= _MEAN_AT_MOST * usual
     )
