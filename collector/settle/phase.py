@@ -44,8 +44,11 @@ def drifting_days(at_ms: Ints) -> tuple[Ints, Mask]:
 
 
 def _shifts(at_ms: Ints) -> tuple[Ints, Floats, Mask]:
-    """n days, and n - 1 times: by how much, in ms, the next day is later within the cycle; whether
-    that is more than jitter and less than another schedule.
+    """How the time within the cycle moves from day to day.
+
+    Returns:
+        n days; by how many ms each but the first is later than the one before; whether that is more
+        than jitter and less than another schedule.
     """
     none = np.zeros(1, np.int64), np.empty(0), np.empty(0, np.bool_)
     if len(at_ms) < _DAYS * 2:
