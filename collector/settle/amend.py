@@ -18,7 +18,6 @@ from collector.settle.lay import Settled
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Floats, Ints, Mask
 
-
 C = TypeVar("C", np.int64, np.float64, np.bool_)
 
 
@@ -90,7 +89,7 @@ def spread(correction: Correction, shape: Cells) -> Ints:
     """
     weight = _weights(correction, shape)
     through = np.cumsum(weight)
-    laid = np.rint(correction.value * (through / through[-1])).astype(np.int64)
+    laid: Ints = np.rint(correction.value * (through / through[-1])).astype(np.int64)
     laid = np.minimum(laid, correction.value)
     laid[-1] = correction.value  # exactly, also beyond the 53 bits of a double
     laid[1:] -= laid[:-1].copy()

@@ -166,7 +166,7 @@ def month(days: Cells, start_ms: int, *, until_ms: int) -> Cells:
     return Cells(
         start_ms=np.array([start_ms], np.int64),
         value=days.value[inside].sum(keepdims=True),
-        known=days.known[inside].any(keepdims=True),
+        known=np.array([days.known[inside].any()]),
         measured=measured / passed,
         estimated=estimated / passed,
         edited=edited / passed,
@@ -309,10 +309,9 @@ def _rules(legs: _Legs, edges: _Edges) -> Ints:
     last = edges.leg[1:]
     beyond = last + (legs.begin[last] < edges.at_ms[1:])
     ranges = np.stack((first, beyond), axis=1).ravel()
-    of_legs = np.bitwise_or.reduceat(np.append(legs.rules, 0), ranges)[::2]
-    shaped = np.isin(edges.leg, list(legs.shapes))
-    laid = np.where(shaped, bit(Rule.LIKE_DAY), bit(Rule.LINEAR))
-    laid = np.where(edges.blurred, laid, 0)
+    of_legs: Ints = np.bitwise_or.reduceat(np.append(legs.rules, 0), ranges)[::2]
+    laid = np.where(edges.blurred, np.int64(bit(Rule.LINEAR)), np.int64(0))
+    laid[edges.blurred & np.isin(edges.leg, list(legs.shapes))] = bit(Rule.LIKE_DAY)
     return of_legs | laid[:-1] | laid[1:]
 
 
