@@ -114,7 +114,8 @@ def lay(
 
     Args:
         course: with the points around the window; those further away change nothing. Where it
-            begins, the series begins. Legs of no length carry no energy.
+            begins, the series begins. What a leg of no length has belongs to the interval that
+            ends there; where the course begins, to the one that begins there.
         start_ms: the start of a day in Shanghai.
         end_ms: the end of a day in Shanghai.
         until_ms: now; what begins at or after it, floored to a cell, has no row.
@@ -268,7 +269,7 @@ def _energy_at(legs: _Legs, leg: Ints, at_ms: Ints) -> Ints:
             fraction[along] = np.interp(at_ms[along], shape.at_ms, shape.share)
     # A double may round up what is longer than its 53 bits: never more than the leg has.
     through = np.minimum(np.rint(energy * fraction).astype(np.int64), energy)
-    # Before the first point nothing was counted, at it neither.
+    # At the first point nothing was counted yet, even if a leg of no length stands there.
     return np.where(at_ms <= legs.first_ms, 0, legs.before[leg] + through)
 
 
@@ -303,7 +304,7 @@ def _estimated_ms(legs: _Legs, edges: _Edges) -> Ints:
 def _rules(legs: _Legs, edges: _Edges) -> Ints:
     """Rules of the legs that each interval overlaps, and how its blurred edges were laid out.
 
-    A leg of no length belongs to the interval that ends there, as its energy would.
+    A leg of no length belongs where its energy does.
     """
     first = np.where(edges.at_ms <= legs.first_ms, 0, edges.leg)[:-1]
     last = edges.leg[1:]

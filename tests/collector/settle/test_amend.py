@@ -82,9 +82,8 @@ def test_the_later_correction_wins_where_two_overlap():
     assert after.quarters.value[:7].tolist() == [200, 200, 1_000, 1_000, 1_000, 1_000, 100]
 
 
-def test_a_value_beyond_a_doubles_digits_is_kept_to_the_last_millionth():
-    value = 10**18 - 1
-
+@pytest.mark.parametrize("value", [10**18 - 1, 10**18 + 1])
+def test_a_value_beyond_a_doubles_digits_is_kept_to_the_last_millionth(value):
     laid = spread(said(0, 96, value), settled(15, [7] * 96).quarters)
 
     assert sum(laid.tolist()) == value
@@ -146,6 +145,15 @@ def test_today_so_far_is_corrected_as_far_as_it_has_passed():
     assert after.hours.value.tolist() == [400, 1_000]
     assert shares(after.hours, 1) == (0, 0, 1, 0)
     assert shares(after.days) == (round(4 / 6, 9), 0, round(2 / 6, 9), 0)
+
+
+def test_a_correction_makes_no_row_of_the_future():
+    before = settled(15, [100] * 96, until_ms=DAY + 6 * QUARTER_MS)
+
+    after = amended(before, said(4, 8, 800))
+
+    assert after.quarters.value.tolist() == [100, 100, 100, 100, 100, 100]
+    assert after.hours.start_ms.tolist() == [DAY, DAY + HOUR_MS]
 
 
 def test_a_correction_elsewhere_changes_nothing():

@@ -114,6 +114,15 @@ def test_a_leg_of_no_length_at_a_replacement_changes_nothing_but_the_rules():
     assert row(settled.quarters, DAY + QUARTER_MS) == measured(150)
 
 
+def test_a_leg_of_no_length_belongs_to_the_interval_that_ends_there_or_to_the_first():
+    reset, closed = bit(Rule.RESET), bit(Rule.REPLACEMENT)
+    settled = laid(course((0, 7, reset), (15, 100), (0, 3, closed), (15, 200), first=DAY))
+
+    both = (Rule.RESET, Rule.REPLACEMENT)
+    assert row(settled.quarters, DAY) == {**measured(110), "rules": both}
+    assert row(settled.quarters, DAY + QUARTER_MS) == measured(200)
+
+
 # Sharp and blurred edges
 
 
@@ -267,13 +276,14 @@ def test_time_between_readings_of_people_is_edited():
 
 def test_a_declared_outage_adds_its_rule_and_nothing_else():
     legs = every(1, 1_000, 1440)
-    span = (DAY + 10 * MINUTE_MS, DAY + HOUR_MS)
+    span = (DAY + QUARTER_MS, DAY + 50 * MINUTE_MS)
 
     settled, plain = laid(legs, outages=[span]), laid(legs)
 
     out = {**measured(15_000), "rules": (Rule.OUT_OF_SERVICE,)}
     assert [row(settled.quarters, DAY + i * QUARTER_MS) for i in range(5)] == [
-        *[out] * 4,
+        measured(15_000),
+        *[out] * 3,
         measured(15_000),
     ]
     assert row(settled.hours, DAY + HOUR_MS) == measured(60_000)
@@ -320,6 +330,15 @@ def test_a_shape_of_another_leg_is_left_aside():
     assert row(settled.hours, DAY)["value"] == 2_000
 
 
+def test_a_shape_never_takes_more_than_its_leg_has():
+    span = (DAY, DAY + 4 * HOUR_MS)
+    energy = 10**18 + 65  # the nearest double is 63 more
+    settled = laid(course((240, energy), first=DAY), shapes={span: morning(*span)})
+
+    assert settled.hours.value[2:4].tolist() == [0, 0]
+    assert settled.hours.value.sum() == energy
+
+
 # Laws
 
 STEPS_MS = [
@@ -364,7 +383,7 @@ def courses(draw):
     steps = np.array(steps, np.int64)
     return Course(
         at_ms=first + np.concatenate(([0], np.cumsum(steps))).astype(np.int64),
-        energy=np.where(known & (steps > 0), np.array(energy, np.int64), 0),
+        energy=np.where(known, np.array(energy, np.int64), 0),
         known=known,
         rules=np.array(rules, np.int64),
     )

@@ -178,7 +178,7 @@ def test_a_holiday_without_another_goes_like_a_rest_day():
 def test_what_came_after_the_gap_began_changes_nothing():
     leg = (MONDAY + 8 * HOUR_MS, MONDAY + 14 * HOUR_MS)
     past = history(28, lambda _, slot: 1 + slot)
-    later = history(28, lambda _, slot: 1 + slot)
+    later = history(28, lambda _, slot: 100 - slot)
     more = Cells(
         **{
             name: np.concatenate(
