@@ -26,7 +26,6 @@ from collector.settle.cells import (
     HOUR_MS,
     QUARTER_MS,
     Cells,
-    month_start_ms,
     next_month_ms,
 )
 from collector.settle.rule import Rule, bit, mask
@@ -154,7 +153,7 @@ def month(days: Cells, start_ms: int, *, until_ms: int) -> Cells:
         One interval, or none if the month has no day.
     """
     end_ms = min(next_month_ms(start_ms), until_ms - until_ms % QUARTER_MS)
-    inside = (days.start_ms >= month_start_ms(start_ms)) & (days.start_ms < end_ms)
+    inside = (days.start_ms >= start_ms) & (days.start_ms < end_ms)
     if not inside.any():
         return nothing()
     starts = days.start_ms[inside]
