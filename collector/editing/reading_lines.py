@@ -1,6 +1,6 @@
-"""Reading lines: a sheet of `meter,at,quantity,value` -> chunks of readings, each line accounted for.
+"""Reading lines: a sheet of readings in long form -> chunks of readings, no line lost.
 
-Lines of one meter and instant become one reading. Bounded memory: a chunk at a time.
+Columns `meter,at,quantity,value`; lines of one meter and instant become one reading. Bounded memory: a chunk at a time.
 """
 
 from collections.abc import Iterator
