@@ -129,7 +129,7 @@ def _entries(door: APIRouter, editor: Editor, book: EntryBook, clock: Clock) -> 
         )
 
     @door.get("/entries")
-    def entries(  # noqa: PLR0913 - each is a query parameter
+    def entries(
         *,
         meter: Annotated[list[str] | None, Query()] = None,
         start_ms: int | None = None,

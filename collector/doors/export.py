@@ -97,7 +97,7 @@ def export_door(fleet: Fleet, store: ReadingStore, intervals: IntervalStore) -> 
         return _json(_told(lambda: _column_slice(store, meter, names, start_ms, end_ms)))
 
     @door.get("/intervals")
-    def settled(  # noqa: PLR0913 - each is a query parameter
+    def settled(
         start_ms: Instant,
         end_ms: Instant,
         *,

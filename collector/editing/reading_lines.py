@@ -1,6 +1,7 @@
 """Reading lines: a sheet of readings in long form -> chunks of readings, no line lost.
 
-Columns `meter,at,quantity,value`; lines of one meter and instant become one reading. Bounded memory: a chunk at a time.
+Columns `meter,at,quantity,value`; lines of one meter and instant become one reading.
+Bounded memory: a chunk at a time.
 """
 
 from collections.abc import Iterator
