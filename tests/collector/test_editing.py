@@ -210,8 +210,10 @@ def test_saying_the_same_again_adds_nothing(room: EditingRoom) -> None:
         (
             interval(start_ms=at("2024-12-31T12:00"), end_ms=at("2024-12-31T13:00")),
             "not_in_force",
-            "e001-main 在 2024-12-31 12:00 不在用：有效期为 2025-01-01 00:00 至 另行通知。"
-            "请核对时间或监测对象配置",
+            (
+                "e001-main 在 2024-12-31 12:00 不在用：有效期为 2025-01-01 00:00 至 另行通知。"
+                "请核对时间或监测对象配置"
+            ),
         ),
         (
             interval(quantity="energy_imprt_kwh"),
@@ -231,8 +233,10 @@ def test_saying_the_same_again_adds_nothing(room: EditingRoom) -> None:
         (
             interval(unit="GJ"),
             "unknown_unit",
-            "单位 'GJ' 不能换算成 kWh：e001-main 的 energy_import_kwh 可用 "
-            "kwh、度、千瓦时、mwh、兆瓦时、万kwh、万度、万千瓦时、wh",
+            (
+                "单位 'GJ' 不能换算成 kWh：e001-main 的 energy_import_kwh 可用 "
+                "kwh、度、千瓦时、mwh、兆瓦时、万kwh、万度、万千瓦时、wh"
+            ),
         ),
         (interval(value=None), "no_value", "值是多少 kWh？没有给出"),
         (interval(value=float("nan")), "not_finite", "值 nan 不是有限的数"),
@@ -249,8 +253,10 @@ def test_saying_the_same_again_adds_nothing(room: EditingRoom) -> None:
         (
             interval(end_ms=NOON + 60_000),
             "not_whole_cells",
-            "2026-10-15 12:00 至 2026-10-15 12:01 不是整 15 分钟："
-            "区间从 :00、:15、:30、:45 开始和结束",
+            (
+                "2026-10-15 12:00 至 2026-10-15 12:01 不是整 15 分钟："
+                "区间从 :00、:15、:30、:45 开始和结束"
+            ),
         ),
         (
             interval(start_ms=NOW, end_ms=NOW + QUARTER_MS),
@@ -260,20 +266,23 @@ def test_saying_the_same_again_adds_nothing(room: EditingRoom) -> None:
         (
             proposal("reading", value=999.0),
             "below_last",
-            "读数 999 kWh 小于之前 2026-10-15 11:00 的读数 1000 kWh："
-            "请核对读数和倍率 (表面读数用 --as-shown)；确实如此请加 --force",
+            (
+                "读数 999 kWh 小于之前 2026-10-15 11:00 的读数 1000 kWh："
+                "请核对读数和倍率 (表面读数用 --as-shown)；确实如此请加 --force"
+            ),
         ),
         (
             proposal("reading", value=1201.0),
             "above_next",
-            "读数 1201 kWh 大于之后 2026-10-15 13:00 的读数 1200 kWh：请核对；"
-            "确实如此请加 --force",
+            "读数 1201 kWh 大于之后 2026-10-15 13:00 的读数 1200 kWh：请核对；确实如此请加 --force",
         ),
         (
             proposal("replacement", start_ms=at("2026-10-15T14:00"), closing=1199.0, value=0.0),
             "below_last",
-            "旧表止码 1199 kWh 小于之前 2026-10-15 13:00 的读数 1200 kWh："
-            "请核对读数和倍率 (表面读数用 --as-shown)；确实如此请加 --force",
+            (
+                "旧表止码 1199 kWh 小于之前 2026-10-15 13:00 的读数 1200 kWh："
+                "请核对读数和倍率 (表面读数用 --as-shown)；确实如此请加 --force"
+            ),
         ),
         (
             proposal("replacement", start_ms=at("2026-10-15T14:00"), value=0.0),

@@ -192,9 +192,7 @@ class EditingRoom:
         self.intervals = FakeIntervalStore()
         self.settled_meters: list[list[str]] = []
         self.editor = Editor(
-            Office(
-                fleet=self.fleet, store=self.store, intervals=self.intervals, book=self.book
-            )
+            Office(fleet=self.fleet, store=self.store, intervals=self.intervals, book=self.book)
         )
         self.intake = Intake(self.fleet, self.store, self.dirty)
 
