@@ -4,6 +4,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +48,10 @@ class Tally:
                 self.kept.append(one)
             if self._writer:
                 self._writer.writerow((one.line, one.reason, one.message, one.text))
+
+    def note(self, notes: Iterable[str]) -> None:
+        """What somebody should know; the first thousand of it."""
+        self.notes += islice(notes, _KEPT - len(self.notes))
 
     def document(self) -> dict[str, Any]:
         return {

@@ -5,6 +5,7 @@ it; nothing of it is in doubt, and the same request again adds nothing.
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Annotated, Protocol, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collector.editing.editor import Editor
 from collector.editing.intake import Intake
-from collector.editing.proposal import Proposal
+from collector.editing.proposal import Outcome, Proposal
 from collector.entries import Entry, EntryBook, EntryKind
 from collector.store import LAST_AT_MS
 from metering.clock import Clock
@@ -101,10 +102,16 @@ def editing_door(
 
 
 def _entries(door: APIRouter, editor: Editor, book: EntryBook, clock: Clock) -> None:
+    alone = Lock()  # what stands is looked at and added to in one step
+
+    def told(act: Callable[[], Outcome]) -> Outcome:
+        with alone:
+            return _told(act)
+
     @door.post("/entries")
     def enter(ask: EntriesAsk) -> Response:
         proposals = [_proposal(one) for one in ask.entries]
-        outcome = _told(
+        outcome = told(
             lambda: editor.enter(
                 proposals, now_ms=clock.now_ms(), dry_run=ask.dry_run, partly=ask.partly
             )
@@ -117,7 +124,7 @@ def _entries(door: APIRouter, editor: Editor, book: EntryBook, clock: Clock) -> 
     @door.post("/entries/{number}/undo")
     def undo(number: int, ask: UndoAsk) -> Response:
         return _json(
-            _told(
+            told(
                 lambda: editor.undo(
                     [number, *ask.also],
                     author=ask.author,

@@ -138,22 +138,25 @@ def _meters(fleet: Fleet) -> list[MeterView]:
 def _column_slice(
     store: ReadingStore, meters: Sequence[str], names: Sequence[str], start_ms: int, end_ms: int
 ) -> ColumnSlice:
-    """Day after day until it is enough: what is held at once is bounded by the busiest day."""
+    """Step by step until it is enough; where there is little, steps grow from a day to a month."""
     found: list[ColumnView] = []
-    count = 0
+    count, days = 0, 1
     from_ms = start_ms
     while from_ms < end_ms and count < _ENOUGH_VALUES:
-        to_ms = min(day_start_ms(from_ms) + DAY_MS, end_ms)
-        for column in store.columns(meters, names, from_ms, to_ms):
-            count += len(column.values)
-            found.append(
-                ColumnView(
-                    meter=column.meter,
-                    quantity=column.quantity,
-                    at_ms=column.at_ms.tolist(),
-                    values=column.values.tolist(),
-                )
+        to_ms = min(day_start_ms(from_ms) + days * DAY_MS, end_ms)
+        some = store.columns(meters, names, from_ms, to_ms)
+        here = sum(len(column.values) for column in some)
+        days = min(2 * days, 32) if here * 8 < _ENOUGH_VALUES else 1
+        count += here
+        found += [
+            ColumnView(
+                meter=column.meter,
+                quantity=column.quantity,
+                at_ms=column.at_ms.tolist(),
+                values=column.values.tolist(),
             )
+            for column in some
+        ]
         from_ms = to_ms
     return ColumnSlice(columns=found, until_ms=from_ms)
 

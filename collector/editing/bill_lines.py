@@ -29,7 +29,6 @@ class Signature(Struct, frozen=True, kw_only=True):
     author: str
     reason: str
     file: str
-    force: bool = False
 
 
 class BillChunk(Struct, kw_only=True):
@@ -95,7 +94,6 @@ def _proposal(
         author=who.author,
         reason=cell.get("reason") or who.reason,
         source=f"{who.file}:{line.number}",
-        force=who.force,
     )
 
 

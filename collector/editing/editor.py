@@ -18,7 +18,7 @@ from collector.entries import Entry, EntryKind
 
 
 class Editor:
-    """Keeps what people say, if it can be; threads may share it."""
+    """Keeps what people say, if it can be; one thread at a time."""
 
     def __init__(self, office: Office) -> None:
         self._office = office

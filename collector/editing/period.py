@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from collector.fleet.codes import SHANGHAI
 from collector.settle.cells import DAY_MS, next_month_ms
+from collector.store import LAST_AT_MS
 from metering.errors import PermanentError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,11 +54,14 @@ def instant_ms(text: str, *, assume_shanghai: bool) -> int:
                     f"时间 '{text}' 没有时区：请写成 {text}+08:00 (no offset; --assume-shanghai)"
                 )
             instant = instant.replace(tzinfo=SHANGHAI)
-        return (instant - _EPOCH) // _MS
+        at_ms = (instant - _EPOCH) // _MS
     except (ValueError, OverflowError):
         raise TimeInvalid(
             f"时间 '{text}' 无法识别：请用 ISO 8601，如 2026-10-01T08:00:00+08:00"
         ) from None
+    if not 0 <= at_ms <= LAST_AT_MS:
+        raise TimeInvalid(f"时间 '{text}' 不在 1970 至 2109 年之间")
+    return at_ms
 
 
 def _edge_ms(text: str, *, assume_shanghai: bool) -> int:
@@ -89,11 +93,12 @@ def _end_of(text: str, start_ms: int) -> int:
 
 def iso(at_ms: int) -> str:
     """An instant as files say it: ISO 8601, +08:00, milliseconds only if there are any."""
-    return (
-        datetime.fromtimestamp(at_ms // 1000, tz=SHANGHAI)
-        .isoformat()
-        .replace("+08:00", f".{at_ms % 1000:03d}+08:00" if at_ms % 1000 else "+08:00")
-    )
+    try:
+        local = datetime.fromtimestamp(at_ms // 1000, tz=SHANGHAI)
+    except (ValueError, OverflowError, OSError):  # no calendar has it
+        return f"{at_ms} ms"
+    milliseconds = f".{at_ms % 1000:03d}" if at_ms % 1000 else ""
+    return f"{local:%Y-%m-%dT%H:%M:%S}{milliseconds}+08:00"
 
 
 def shown(at_ms: int) -> str:

@@ -1,11 +1,12 @@
 """`nenghao correct`: what a person says about a meter's data; each is an entry, nothing is lost."""
 
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
 
 from collector.editing.period import Span, instant_ms, span_of
-from nenghao.asking import Api, Author, Json, Reason, Settings, usage
+from nenghao.asking import Api, Author, Json, Reason, Settings, refuse, usage
 from nenghao.centre import centre
 from nenghao.entry_view import say_outcome
 
@@ -132,6 +133,9 @@ def enter(
 ) -> None:
     """Ask the centre to keep one proposal, and say what became of it."""
     author, reason = who
+    for name in ("value", "closing"):
+        if not isfinite(proposal.get(name, 0)):
+            refuse(f"--{name} {proposal[name]}: 需要一个有限的数")
     entry = {**proposal, "author": author, "reason": reason, "source": "command"}
     with centre(*where) as collector:
         outcome = collector.ask("POST", "/entries", json={"entries": [entry], "dry_run": dry_run})

@@ -14,6 +14,7 @@ from collector.editing.bill_lines import BillChunk, Signature, bill_chunks
 from collector.editing.reading_lines import Chunk, RefusedLine, chunks
 from collector.editing.sheet import Sheet
 from collector.store import WHOLE_READING
+from collector.validate import Reason
 from metering.errors import NenghaoError, PermanentError
 from nenghao.asking import Api, Json, Settings, refuse, usage
 from nenghao.centre import Centre, centre
@@ -30,7 +31,7 @@ Report = Annotated[Path | None, typer.Option("--report", help="未接受的行�
 Settle = Annotated[bool, typer.Option("--settle/--no-settle", help="导入后立即结算所涉及的表")]
 AssumeShanghai = Annotated[bool, typer.Option("--assume-shanghai", help="没有时区的时间是北京时间")]
 Author = Annotated[str, typer.Option("--author", help="谁：姓名")]
-Reason = Annotated[str, typer.Option("--reason", help="为什么；账单可有自己的 reason 列")]
+Why = Annotated[str, typer.Option("--reason", help="为什么；账单可有自己的 reason 列")]
 
 
 class _Task(Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ def readings(  # noqa: PLR0913 - each is an option of the command line
     report: Report = None,
     settle: Settle = True,
     author: Author = "",
-    reason: Reason = "",
+    reason: Why = "",
     settings: Settings = None,
     api: Api = None,
     json: Json = False,
@@ -80,9 +81,18 @@ def _take_readings(task: _Task, chunk: Chunk) -> None:
         )
         tally.taken += answer["taken"]
         tally.repeated += answer["repeated"]
-        tally.meters |= {one.meter for one in chunk.readings}
+        tally.meters |= {one.meter for one in chunk.readings} - _strangers(chunk, answer)
         refused += [line for one in answer["refused"] for line in _lines_of(chunk, one)]
     tally.refuse(refused)
+
+
+def _strangers(chunk: Chunk, answer: dict[str, Any]) -> set[str]:
+    """Meters that nobody knows: a file may name any number of them."""
+    return {
+        chunk.readings[one["place"]].meter
+        for one in answer["refused"]
+        if one["reason"] == Reason.UNKNOWN_METER
+    }
 
 
 def _lines_of(chunk: Chunk, refused: dict[str, Any]) -> Iterator[RefusedLine]:
@@ -103,7 +113,7 @@ def bills(  # noqa: PLR0913 - each is an option of the command line
     file: File,
     *,
     author: Author,
-    reason: Reason = "",
+    reason: Why = "",
     assume_shanghai: AssumeShanghai = False,
     dry_run: DryRun = False,
     report: Report = None,
@@ -144,9 +154,9 @@ def _take_bills(task: _Task, chunk: BillChunk) -> None:
         tally.taken += len(outcome["entries"])
         tally.repeated += len(outcome["repeated"])
         tally.meters |= {entry["meter"] for entry in outcome["entries"]}
-        tally.notes += [
+        tally.note(
             f"第 {chunk.numbers[note['place']]} 行：{note['message']}" for note in outcome["notes"]
-        ]
+        )
     tally.refuse(refused.values())
 
 
@@ -192,7 +202,7 @@ def _advance(task: _Task, lines: int) -> None:
 def _finish(task: _Task, *, settle: bool) -> None:
     tally = task.tally
     if task.sheet.is_gbk:
-        tally.notes.append("文件不是 UTF-8，已按 GBK (GB18030) 读取")
+        tally.note(["文件不是 UTF-8，已按 GBK (GB18030) 读取"])
     if settle and tally.meters and not tally.dry_run:
         _settle(task.collector, tally)
 
@@ -202,4 +212,4 @@ def _settle(collector: Centre, tally: Tally) -> None:
     try:
         collector.ask("POST", "/settle", json={"meters": sorted(tally.meters)})
     except PermanentError as error:
-        tally.notes.append(f"已标记待结算，由结算任务完成 ({error})")
+        tally.note([f"已标记待结算，由结算任务完成 ({error})"])

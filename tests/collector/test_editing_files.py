@@ -11,6 +11,7 @@ from collector.editing.period import TimeInvalid, instant_ms, iso, shown, span_o
 from collector.editing.reading_lines import COLUMNS, Chunk, chunks
 from collector.editing.rows import millionths, number, share
 from collector.editing.sheet import Sheet, SheetInvalid
+from metering.reading import Reading
 from tests.fakes.editing import EditingRoom
 
 AT = "2026-10-15T12:00:00+08:00"
@@ -162,7 +163,23 @@ CELL = st.sampled_from(
         "0001-01-01T00:00+14:00",
     ]
 )
+NEARLY = st.tuples(
+    st.sampled_from(["e001-main", "e001-water", "nobody"]),
+    st.sampled_from(
+        [
+            AT,
+            "2026-10-15T12:00",
+            "9999-12-31T23:59-23:59",
+            "0001-01-01T00:00+14:00",
+            "2024-01-01T00:00Z",
+            "2100-01-01T00:00Z",
+        ]
+    ),
+    st.sampled_from(["energy_import_kwh", "frequency_hz", "volume"]),
+    st.sampled_from(["1", "2", "-1", "inf", "4294967295", "1e300"]),
+).map(lambda cells: ",".join(cells).encode())
 LINE = st.one_of(
+    NEARLY,
     st.binary(max_size=60).map(lambda raw: raw.replace(b"\n", b"")),
     st.lists(CELL, max_size=6).map(lambda cells: ",".join(cells).encode()),
 )
@@ -224,6 +241,16 @@ def test_a_bill_is_an_interval_with_its_files_line_as_source() -> None:
     assert (october.author, october.reason, october.source) == ("王芳", "十月账单", "bills.csv:2")
     assert (second.reason, second.unit, second.energy) == ("抄表", "度", None)
     assert [(one.line, one.reason) for one in chunk.refused] == [(4, "no_unit"), (5, "bad_time")]
+
+
+def test_a_time_that_no_calendar_has_is_told_in_milliseconds() -> None:
+    room = EditingRoom(NOW)
+
+    taken = room.intake.take(
+        [Reading(meter="e001-main", at_ms=2**53, values={"frequency_hz": 50.0})], now_ms=NOW
+    )
+
+    assert [one.message for one in taken.refused] == ["时刻还没有到：9007199254740992 ms"]
 
 
 # ---- times
