@@ -109,6 +109,8 @@ class Sitting:
             del self._standing[_key(wanted)]
             self._refuse(place, wrong)
             return
+        if here is None and wanted.kind is EntryKind.READING:
+            self._note_gap(place, last, following)
         before = here if here is not None else last and last[1]
         if wanted.kind is EntryKind.READING and here is not None:
             self.entries.append(
@@ -121,6 +123,14 @@ class Sitting:
                 )
             )
         self.entries.append(structs.replace(wanted, before=before))
+
+    def _note_gap(self, place: int, *neighbours: tuple[int, float] | None) -> None:
+        """Meters answer seconds after the minute: whoever meant to correct a reading is told."""
+        near = "、".join(
+            f"{shown(at_ms)} ({value:.10g})" for at_ms, value in filter(None, neighbours)
+        )
+        message = f"此时刻没有读数，按补录登记；相邻的读数：{near or '无'}"
+        self.notes.append(Note(place=place, message=message))
 
     def _reading_at(self, wanted: Entry) -> float | None:
         at_ms = wanted.start_ms

@@ -110,6 +110,9 @@ def test_a_missing_reading_is_filled_in_with_the_one_before_it_as_its_before(
 
     (reading,) = outcome.entries
     assert (reading.kind, reading.value, reading.before) == (EntryKind.READING, 1050.0, 1000.0)
+    assert [note.message for note in outcome.notes] == [
+        "此时刻没有读数，按补录登记；相邻的读数：2026-10-15 11:00 (1000)、2026-10-15 12:00 (9999)"
+    ]
 
 
 def test_a_span_is_voided_for_all_that_the_meter_says_or_for_one_quantity(
