@@ -18,25 +18,38 @@ _KINDS = {
     "out_of_service": "停用",
     "undo": "撤销",
 }
-COLUMNS = ("号", "类别", "表", "量", "时间", "值", "原值", "作者", "原因", "录入时间", "状态")
+COLUMNS = ("号", "类别", "表、量", "时间", "原值 → 值", "谁、为什么", "状态")
 
 
 def entry_row(entry: dict[str, Any], undone_by: int | None) -> tuple[Any, ...]:
     """One entry as a row of the table."""
-    span = entry["kind"] not in {"reading", "replacement"}
+    quantity = "全部" if entry["quantity"] == "*" else entry["quantity"]
+    made = shown(entry["made_ms"] // 60_000 * 60_000)
     return (
         entry["number"] or "-",
         _KINDS[entry["kind"]],
-        entry["meter"],
-        "全部" if entry["quantity"] == "*" else entry["quantity"],
-        shown_span(entry["start_ms"], entry["end_ms"]) if span else shown(entry["start_ms"]),
-        _value(entry),
-        _number(entry["before"], entry["quantity"]),
-        entry["author"],
-        entry["reason"],
-        shown(entry["made_ms"] // 60_000 * 60_000),
+        f"{entry['meter']}\n{quantity}",
+        _when(entry),
+        _values(entry),
+        f"{entry['author']} {made}\n{entry['reason']}",
         _state(entry, undone_by),
     )
+
+
+def _when(entry: dict[str, Any]) -> str:
+    """A span, or one instant; days without the time of day."""
+    start_ms, end_ms = entry["start_ms"], entry["end_ms"]
+    if end_ms is None and entry["kind"] == "out_of_service":
+        return shown_span(start_ms, None)
+    if end_ms is None or end_ms - start_ms == 1:
+        return shown(start_ms)
+    edges = (shown(start_ms), shown(end_ms))
+    if all(edge.endswith(_MIDNIGHT) for edge in edges):
+        edges = (edges[0].removesuffix(_MIDNIGHT), edges[1].removesuffix(_MIDNIGHT))
+    return " 至\n".join(edges)
+
+
+_MIDNIGHT = " 00:00"
 
 
 def _state(entry: dict[str, Any], undone_by: int | None) -> str:
@@ -45,11 +58,13 @@ def _state(entry: dict[str, Any], undone_by: int | None) -> str:
     return f"已由第 {undone_by} 号撤销" if undone_by is not None else "有效"
 
 
-def _value(entry: dict[str, Any]) -> str:
-    value = _number(entry["value"], entry["quantity"])
-    if entry["closing"] is None:
-        return value
-    return f"{_number(entry['closing'], entry['quantity'])} → {value}"
+def _values(entry: dict[str, Any]) -> str:
+    quantity = entry["quantity"]
+    before, value = (_number(entry[name], quantity) for name in ("before", "value"))
+    if entry["closing"] is not None:
+        closing = _number(entry["closing"], quantity)
+        return f"止码 {closing}\n起码 {value}"
+    return f"{before or '无'} → {value or '无'}"
 
 
 def _number(value: float | None, quantity: str) -> str:
