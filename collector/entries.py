@@ -29,6 +29,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: given by the book, from 1; 0 before it is kept.
+        quantity: a name; of VOID and OUT_OF_SERVICE also `*` (`WHOLE_READING`): all of the meter.
         author, reason: who says so and why, neither empty.
         made_ms: when it was said.
         start_ms, end_ms: what it is about; `end_ms` only where the kind has a span (None: open).
