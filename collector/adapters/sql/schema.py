@@ -159,11 +159,23 @@ findings = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("advice", sa.Text, nullable=False),
 )
+register_breaks = sa.Table(
+    "register_break",
+    meta,
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("quantity", sa.String(64), primary_key=True),
+    sa.Column("at_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("left_ms", sa.BigInteger, nullable=False),
+    sa.Column("ending", sa.String(16), nullable=False),
+    sa.Column("closed", sa.BigInteger, nullable=False),
+    sa.Column("opened", sa.BigInteger, nullable=False),
+    sa.Column("multiplier", sa.Double, nullable=False),
+)
 
 
 def _to_2(connection: Connection) -> None:
-    """Entries, marks, runs and findings are new; what version 1 holds stays as it is."""
-    brought = (counters, dirty_days, entries, job_runs, findings)
+    """Entries, marks, runs, findings and breaks are new; what version 1 holds stays as it is."""
+    brought = (counters, dirty_days, entries, job_runs, findings, register_breaks)
     meta.create_all(connection, tables=brought)
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa  # noqa: TID251 - this is the adapter
 from collector.adapters.sql.dirty import SqlDirtyBook, mark
 from collector.adapters.sql.engine import Database, insert, put
 from collector.adapters.sql.entries import SqlEntryBook
+from collector.adapters.sql.epoch_book import SqlEpochBook
 from collector.adapters.sql.findings import SqlFindingBook
 from collector.adapters.sql.job_log import SqlJobLog
 from collector.adapters.sql.schema import (
@@ -34,7 +35,7 @@ class SqlSmallState:
     """The pipeline's thread records and rewinds; other threads may read, and use the books.
 
     Attributes:
-        dirty_book, entry_book, finding_book, job_log: the other ports, in the same database.
+        dirty_book, entry_book, epoch_book, finding_book, job_log: the other ports, in the same database.
     """
 
     def __init__(self, url: str) -> None:
@@ -48,6 +49,7 @@ class SqlSmallState:
         self._database = Database(url)
         self.dirty_book = SqlDirtyBook(self._database)
         self.entry_book = SqlEntryBook(self._database)
+        self.epoch_book = SqlEpochBook(self._database)
         self.finding_book = SqlFindingBook(self._database)
         self.job_log = SqlJobLog(self._database)
         try:
