@@ -35,7 +35,8 @@ class SqlSmallState:
     """The pipeline's thread records and rewinds; other threads may read, and use the books.
 
     Attributes:
-        dirty_book, entry_book, epoch_book, finding_book, job_log: the other ports, in the same database.
+        dirty_book, entry_book, epoch_book, finding_book, job_log: the other ports, in the same
+            database.
     """
 
     def __init__(self, url: str) -> None:
