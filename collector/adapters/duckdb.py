@@ -89,8 +89,8 @@ class DuckDbReadingStore:
         self._writing = threading.Lock()
         self._catalog = Catalog()
         try:
-            with opening(path), self.file.held("open the store") as opened:
-                self._adopt(opened)
+            with opening(path), self.file.held("open the store"):
+                self._adopt()
         except BaseException:
             self.file.close()  # a file that is refused is let go of
             raise
@@ -149,9 +149,9 @@ class DuckDbReadingStore:
     @contextmanager
     def _transaction(self, asked: str) -> Iterator[Catalog]:
         """Yield a draft of the catalog, which becomes the catalog when all of it is durable."""
-        with self._writing, self.file.held(asked) as opened:
-            if opened != self._opened:
-                self._adopt(opened)
+        with self._writing, self.file.held(asked):
+            if self._opened != self.file.opened:
+                self._adopt()
             draft = self._catalog.draft()
             self._writer.begin()
             try:
@@ -289,12 +289,12 @@ class DuckDbReadingStore:
 
     # -- opening ---------------------------------------------------------------------------------
 
-    def _adopt(self, opened: int) -> None:
+    def _adopt(self) -> None:
         """Begin anew with a file that was opened; what is in it is read from it."""
         self._writer = self.file.new_cursor()
         self._tables = Tables(self._writer)
         self._catalog = self._load()
-        self._opened = opened
+        self._opened = self.file.opened
 
     def _load(self) -> Catalog:
         self._writer.execute(CREATE)

@@ -24,6 +24,9 @@ Config = dict[str, str | bool | int | float | list[str]]
 class DuckDbFile:
     """The file at `path`, which this process then holds alone.
 
+    Attributes:
+        opened: how often it was opened; it does not change while anybody holds it.
+
     Raises:
         StoreRefused: another process has it, or it is no such file.
         StoreFull: there is no room to open it.
@@ -35,13 +38,13 @@ class DuckDbFile:
         self._changing = threading.Condition()
         self._users = 0
         self._failed = False
-        self._opened = 0
+        self.opened = 0
         with opening(path):
             self._open()
 
     @contextmanager
-    def held(self, asked: str) -> Iterator[int]:
-        """Keep it open meanwhile; yields how often it was opened. Not to be nested.
+    def held(self, asked: str) -> Iterator[None]:
+        """Keep it open meanwhile. Not to be nested.
 
         What a store remembers of an earlier opening it reads anew. Errors of DuckDB become those of
         a store.
@@ -52,9 +55,8 @@ class DuckDbFile:
                 if self._failed:
                     self._open_again()
                 self._users += 1
-                opened = self._opened
             try:
-                yield opened
+                yield
             finally:
                 with self._changing:
                     self._users -= 1
@@ -89,13 +91,18 @@ class DuckDbFile:
 
     def _open(self) -> None:
         self._root = duckdb.connect(str(self.path), config=self._config)
-        self._opened += 1
+        self.opened += 1
         self._failed = False
 
     def _open_again(self) -> None:
         with suppress(duckdb.Error):
             self._root.close()  # its cursors with it
         self._open()
+
+
+def is_conflict(error: duckdb.Error) -> bool:
+    """Whether another transaction was in the way; the file is sound."""
+    return isinstance(error, duckdb.TransactionException) and "onflict" in str(error)
 
 
 def roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
