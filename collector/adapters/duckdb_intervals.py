@@ -19,7 +19,7 @@ write is cut into transactions of at most `most_rows`, so that a commit in betwe
 # ruff: noqa: S608  every name in a statement is of our own tables
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -75,12 +75,17 @@ class DuckDbIntervalStore:
     # -- writing ---------------------------------------------------------------------------------
 
     def write_intervals(self, tags: Tags, intervals: Sequence[Intervals]) -> None:
-        _demand_own(tags, intervals)
-        self._write(INTERVAL, tags, [_rows_of_intervals(one) for one in intervals])
+        self.write_meters([(tags, intervals)])
+
+    def write_meters(self, written: Sequence[tuple[Tags, Sequence[Intervals]]]) -> None:
+        for tags, intervals in written:
+            _demand_own(tags, intervals)
+        rows = ((tags, _rows_of_intervals(one)) for tags, many in written for one in many)
+        self._write(INTERVAL, rows)
 
     def write_gauges(self, tags: Tags, windows: Sequence[GaugeWindows]) -> None:
         _demand_own(tags, windows)
-        self._write(GAUGE, tags, [_rows_of_gauge(one) for one in windows])
+        self._write(GAUGE, ((tags, _rows_of_gauge(one)) for one in windows))
 
     def write_figures(self, figures: Sequence[Figure]) -> None:
         by_key = {(one.subject, one.id, one.day_ms, one.name): one for one in figures}
@@ -106,10 +111,10 @@ class DuckDbIntervalStore:
 
         return self._commit("drop old quarters", drop)
 
-    def _write(self, kind: Kind, tags: Tags, rows: Sequence[Rows]) -> None:
-        for batch in batches_of(rows, self._most_rows):
-            asked = f"write {sum(map(len, batch))} rows of {tags.meter}"
-            self._commit(asked, partial(replace, kind=kind, tags=tags, batch=batch))
+    def _write(self, kind: Kind, written: Iterable[tuple[Tags, Rows]]) -> None:
+        for batch in batches_of(written, self._most_rows):
+            asked = f"write {sum(len(rows) for _, rows in batch)} {kind.word} rows"
+            self._commit(asked, partial(replace, kind=kind, batch=batch))
 
     def _commit(self, asked: str, work: Callable[[Cursor, Series], Done]) -> Done:
         """Do a piece of work durably; again if another writer was in its way."""

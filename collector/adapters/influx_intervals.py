@@ -38,12 +38,12 @@ from collector.adapters.interval_lines import (
 )
 from collector.adapters.line_protocol import is_untaggable, why_untaggable
 from collector.intervals import Figure, GaugeWindows, Intervals, Subject
-from collector.settle.cells import Width
+from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, Width
 from collector.store import StoreRefused, Tags
 
 _LINES_AT_ONCE = 5_000
 _METERS_AT_ONCE = 100
-_STEP_MS = {Width.QUARTER: 900_000, Width.HOUR: 3_600_000, Width.DAY: 86_400_000, Width.MONTH: 0}
+_STEP_MS = {Width.QUARTER: QUARTER_MS, Width.HOUR: HOUR_MS, Width.DAY: DAY_MS}  # months differ
 
 
 class InfluxIntervalStore:
@@ -55,10 +55,20 @@ class InfluxIntervalStore:
     # -- writing ---------------------------------------------------------------------------------
 
     def write_intervals(self, tags: Tags, intervals: Sequence[Intervals]) -> None:
-        _demand_sound(tags, intervals)
-        for one in intervals:
-            self._forget_values(one)
-        self._send(chain.from_iterable(lines_of_intervals(tags, one) for one in intervals))
+        self.write_meters([(tags, intervals)])
+
+    def write_meters(self, written: Sequence[tuple[Tags, Sequence[Intervals]]]) -> None:
+        for tags, intervals in written:
+            _demand_sound(tags, intervals)
+        for _, intervals in written:
+            for one in intervals:
+                self._forget_values(one)
+        self._send(
+            line
+            for tags, intervals in written
+            for one in intervals
+            for line in lines_of_intervals(tags, one)
+        )
 
     def write_gauges(self, tags: Tags, windows: Sequence[GaugeWindows]) -> None:
         _demand_sound(tags, windows)
@@ -91,7 +101,7 @@ class InfluxIntervalStore:
         )
         starts = [int(row[0] or 0) for one in valued for row in one.values]
         stale = np.intersect1d(np.array(starts, np.int64), unknown)
-        for start_ms, end_ms in _stretches(stale, _STEP_MS[intervals.width]):
+        for start_ms, end_ms in _stretches(stale, _STEP_MS.get(intervals.width, 0)):
             self._bucket.ask(
                 f'delete from "{INTERVAL}" where {whose} and {within(start_ms, end_ms + 1)}'
             )

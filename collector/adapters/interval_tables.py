@@ -19,7 +19,7 @@ from collector.adapters.catalog import NEVER
 from collector.adapters.columns import Ints, months_of
 from collector.adapters.duckdb_columns import runs_of
 from collector.intervals import Figure
-from collector.settle.cells import Width
+from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, Width
 from collector.store import LAST_AT_MS, Tags
 
 TAGS = Tags.__struct_fields__
@@ -33,6 +33,7 @@ create table if not exists quality (
     subject varchar, id varchar, day_ms bigint, name varchar, value double
 );
 """
+_STEP_MS = {Width.QUARTER: QUARTER_MS, Width.HOUR: HOUR_MS, Width.DAY: DAY_MS}  # months differ
 _BY_MONTH = (Width.QUARTER, Width.HOUR)
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -91,6 +92,14 @@ class Rows(Struct, frozen=True, kw_only=True):
         return structs.replace(self, columns=columns)
 
 
+class Piece(Struct, frozen=True, kw_only=True):
+    """Rows of one series for one table; `rivals` are all series of its meter and quantity."""
+
+    number: int
+    rivals: tuple[int, ...]
+    rows: Rows
+
+
 class Series(Struct, kw_only=True):
     """What a writer has to know of what is stored.
 
@@ -123,42 +132,46 @@ def load(connection: Connection) -> Series:
 # -- writing -------------------------------------------------------------------------------------
 
 
-def batches_of(rows: Sequence[Rows], most: int) -> Iterator[list[Rows]]:
+def batches_of(
+    written: Iterable[tuple[Tags, Rows]], most: int
+) -> Iterator[list[tuple[Tags, Rows]]]:
     """Cut rows into lots of at most `most`, in none of which a key may stand twice."""
-    batch: list[Rows] = []
+    batch: list[tuple[Tags, Rows]] = []
+    there: set[tuple[str, str, Width]] = set()
     room = most
-    for one in rows:
+    for tags, rows in written:
+        whose = (tags.meter, rows.quantity, rows.width)
         start = 0
-        if any((one.quantity, one.width) == (other.quantity, other.width) for other in batch):
-            yield batch
-            batch, room = [], most
-        while start < len(one):
-            batch.append(one.pick(slice(start, start + room)))
-            start += len(batch[-1])
-            room -= len(batch[-1])
-            if not room:
+        while start < len(rows):
+            if not room or whose in there:
                 yield batch
-                batch, room = [], most
+                batch, there, room = [], set(), most
+            part = rows.pick(slice(start, start + room))
+            batch.append((tags, part))
+            there.add(whose)
+            start += len(part)
+            room -= len(part)
     if batch:
         yield batch
 
 
 def replace(
-    connection: Connection, series: Series, kind: Kind, tags: Tags, batch: Sequence[Rows]
+    connection: Connection, series: Series, kind: Kind, batch: Sequence[tuple[Tags, Rows]]
 ) -> None:
     """Write a batch in place of what stands under its keys."""
-    parts: defaultdict[str, list[tuple[int, Rows]]] = defaultdict(list)
-    for rows in batch:
+    parts: defaultdict[tuple[str, Width], list[Piece]] = defaultdict(list)
+    for tags, rows in batch:
         number = _number(connection, series, rows.quantity, tags)
+        rivals = series.rivals[tags.meter, rows.quantity]
         for table, part in _by_table(kind, rows):
-            parts[table].append((number, part))
-    for table, pieces in parts.items():
+            parts[table, rows.width].append(Piece(number=number, rivals=rivals, rows=part))
+    for (table, width), pieces in parts.items():
         newest = _newest(connection, series, kind, table)
-        _delete(connection, table, list(_doomed(series, newest, tags.meter, pieces)))
+        _delete(connection, table, width, list(_doomed(newest, pieces)))
         _insert(connection, table, pieces)
-        for number, piece in pieces:
-            last_ms = int(piece.columns["start_ms"].max())
-            newest[number] = max(last_ms, newest.get(number, NEVER))
+        for piece in pieces:
+            last_ms = int(piece.rows.columns["start_ms"].max())
+            newest[piece.number] = max(last_ms, newest.get(piece.number, NEVER))
 
 
 def _number(connection: Connection, series: Series, quantity: str, tags: Tags) -> int:
@@ -194,21 +207,38 @@ def _newest(connection: Connection, series: Series, kind: Kind, table: str) -> d
     return series.newest[table]
 
 
-def _doomed(
-    series: Series, newest: Mapping[int, int], meter: str, pieces: Sequence[tuple[int, Rows]]
-) -> Iterator[tuple[int, Ints]]:
+def _doomed(newest: Mapping[int, int], pieces: Sequence[Piece]) -> Iterator[tuple[int, Ints]]:
     """Yield the keys that may be stored: what is newer than all of a series is not."""
-    for _, piece in pieces:
-        start_ms = piece.columns["start_ms"]
-        for rival in series.rivals[meter, piece.quantity]:
+    for piece in pieces:
+        start_ms = piece.rows.columns["start_ms"]
+        for rival in piece.rivals:
             known = start_ms[start_ms <= newest.get(rival, NEVER)]
             if len(known):
                 yield rival, known
 
 
-def _delete(connection: Connection, table: str, doomed: Sequence[tuple[int, Ints]]) -> None:
-    if not doomed:
-        return
+def _delete(
+    connection: Connection, table: str, width: Width, doomed: Sequence[tuple[int, Ints]]
+) -> None:
+    """Delete by key; what has no hole, as usual, by its first and last: three times as fast."""
+    whole: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    holed: list[tuple[int, Ints]] = []
+    for number, starts in doomed:
+        first, last = int(starts.min()), int(starts.max())
+        if first + (len(starts) - 1) * _STEP_MS.get(width, 0) == last:
+            whole[first, last].append(number)
+        else:
+            holed.append((number, starts))
+    for (first, last), numbers in whole.items():
+        connection.execute(
+            f"delete from {table} where series in ({_listed(numbers)})"
+            f" and start_ms between {first} and {last}"
+        )
+    if holed:
+        _delete_keys(connection, table, holed)
+
+
+def _delete_keys(connection: Connection, table: str, doomed: Sequence[tuple[int, Ints]]) -> None:
     numbers = np.concatenate([np.full(len(starts), number) for number, starts in doomed])
     start_ms = np.concatenate([starts for _, starts in doomed])
     with _registered(connection, {"series": numbers, "start_ms": start_ms}):
@@ -219,11 +249,12 @@ def _delete(connection: Connection, table: str, doomed: Sequence[tuple[int, Ints
         )
 
 
-def _insert(connection: Connection, table: str, pieces: Sequence[tuple[int, Rows]]) -> None:
-    numbers = np.concatenate([np.full(len(piece), number) for number, piece in pieces])
-    arrays: dict[str, NDArray[Any]] = {"series": numbers}
-    for name in pieces[0][1].columns:
-        arrays[name] = _chained([piece.columns[name] for _, piece in pieces])
+def _insert(connection: Connection, table: str, pieces: Sequence[Piece]) -> None:
+    arrays: dict[str, NDArray[Any]] = {
+        "series": np.concatenate([np.full(len(piece.rows), piece.number) for piece in pieces])
+    }
+    for name in pieces[0].rows.columns:
+        arrays[name] = _chained([piece.rows.columns[name] for piece in pieces])
     names = ", ".join(arrays)
     with _registered(connection, arrays):
         connection.execute(f"insert into {table} ({names}) select {names} from incoming")

@@ -45,6 +45,12 @@ class FakeIntervalStore:
             written += len(rows)
         self._note(tags, written)
 
+    def write_meters(self, written: Sequence[tuple[Tags, Sequence[Intervals]]]) -> None:
+        for tags, intervals in written:
+            _demand_own(tags, intervals)
+        for tags, intervals in written:
+            self.write_intervals(tags, intervals)
+
     def intervals(
         self,
         meters: Sequence[str],
