@@ -11,6 +11,7 @@ import pytest
 
 from collector.adapters.duckdb import DuckDbReadingStore
 from collector.adapters.duckdb_intervals import DuckDbIntervalStore
+from collector.adapters.interval_tables import Series
 from collector.intervals import Figure, GaugeWindows, Intervals, Subject
 from collector.settle.cells import Cells, Width
 from collector.store import Row, StoreAway, Tags
@@ -254,6 +255,20 @@ def test_a_write_that_failed_half_way_leaves_nothing_and_the_next_one_is_whole(p
         assert total(store) == [42]
 
 
+def test_what_a_broken_off_write_remembered_is_forgotten(path: Path) -> None:
+    def work(_: object, series: Series) -> None:
+        series.add(7, "volume_m3", tags("n"))
+        raise LookupError
+
+    with opened(path) as (_, store):
+        with pytest.raises(LookupError):
+            store._commit("break off", work)
+
+        store.write_intervals(tags("n"), [intervals(2, meter="n")])
+
+        assert total(store) == [2]
+
+
 def test_a_conflict_with_another_writer_is_tried_again(path: Path) -> None:
     with opened(path) as (readings, store), readings.file.cursor("write beside") as other:
         other.begin()
@@ -279,7 +294,9 @@ def test_nobody_loses_the_file_while_it_is_opened_again(path: Path) -> None:
         with readings.file.cursor("look around") as cursor:
             readings.file.fail()
             writer.start()
+            writer.join(0.3)  # time enough to do it wrong
 
+            assert writer.is_alive()
             assert cursor.execute("select count(*) from reading_202606").fetchall() == [(1,)]
             assert readings.file.opened == 1
         writer.join()
