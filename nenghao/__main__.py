@@ -21,6 +21,7 @@ _EXTRAS = {
     "gateway": "gateway",
     "meter": "gateway",
     "collector": "collector",
+    "job": "collector",
     "simulate": "gateway",
     "demo": "gateway,collector",
 }

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 _FIRST_PAUSE_MS = 60_000  # of wall time: a replay has no time to lose
 _LONGEST_PAUSE_MS = 3_600_000
 _TRIES = 5  # of one period, where each counts; then the next one has its turn
+_FIRST_RUNS = 1000  # among which the first one is looked for while none is done
 _SCHEDULER = "jobs"  # under this name the runner's own trouble is told
 
 T = TypeVar("T")
@@ -196,14 +197,20 @@ class JobRunner:
         if not asked and trouble and self._parts.clock.monotonic_ms() < trouble.again_ms:
             return None
         now_ms = self._parts.clock.now_ms()
-        last = self._logged(lambda: self._parts.log.last_done(job.name, until_ms=now_ms))
-        done_ms = last.period_ms if last else None
-        found = self._missed(job, done_ms, now_ms)
+        found = self._missed(job, self._logged(lambda: self._done_ms(job, now_ms)), now_ms)
         if asked:
             self._asked.discard(job.name)
             if not found.periods:
                 return Due(periods=(latest_end(job.schedule, now_ms),))
         return found
+
+    def _done_ms(self, job: Job, now_ms: int) -> int | None:
+        """Up to when a job's periods are done; None if it was never begun."""
+        last = self._parts.log.last_done(job.name, until_ms=now_ms)
+        if last is not None:
+            return last.period_ms
+        tried = [run.period_ms for run in self._parts.log.runs(job.name, _FIRST_RUNS)]
+        return min(tried) - 1 if tried else None
 
     def _missed(self, job: Job, done_ms: int | None, now_ms: int) -> Due:
         given_up_ms = self._given_up.get(job.name)
@@ -280,7 +287,6 @@ class JobRunner:
 
     def _view(self, job: Job) -> JobView:
         parts, now_ms = self._parts, self._parts.clock.now_ms()
-        done = parts.log.last_done(job.name, until_ms=now_ms)
         last = next(iter(parts.log.runs(job.name, 1)), None)
         trouble = self._troubles.get(job.name)
         return JobView(
@@ -288,7 +294,7 @@ class JobRunner:
             title=job.title,
             last=last,
             took_s=_took_s(last, parts.clock),
-            next_ms=next_due_ms(job.schedule, done.period_ms if done else None, now_ms),
+            next_ms=next_due_ms(job.schedule, self._done_ms(job, now_ms), now_ms),
             running=self._running_view(job),
             failing=trouble.message if trouble else "",
         )
