@@ -1,0 +1,205 @@
+"""Register faults: what happens in the meter itself, before it is read.
+
+Each function puts one fault onto the canvas and says whether it found a place. A fault that nobody
+could see, however wise, is not put in: a register that stands still at night, a new meter that
+happens to stand where the old one did.
+"""
+
+import numpy as np
+from msgspec import Struct
+
+from benchmarks.truth.canvas import Canvas, Loss
+from benchmarks.truth.label import Kind
+from collector.settle.cells import DAY_MS, HOUR_MS
+
+_CLEAR_MS = 30 * HOUR_MS
+_OUTAGE_MS = (HOUR_MS, 12 * HOUR_MS)  # around a break, if there is one
+_VISIBLE = 20  # steps of the last digit, at least
+_STILL_TIMES = 3  # as long as the series itself ever stands still
+_STUCK_MS = (6 * HOUR_MS, 14 * DAY_MS)
+_DIGITS = (4, 5, 6, 7, 8)
+_BITS_32 = 2.0**32
+_ROLLS_ONCE = 2.0  # widths of at least so many times the whole consumption
+_JUST_AFTER_MS = 1_000
+
+
+class Break(Struct, frozen=True):
+    """Between the readings `before` and `after`, at `at_ms`, another standing begins."""
+
+    before: int
+    after: int
+    at_ms: int
+
+
+def _break(canvas: Canvas, outage_share: float, *, at_once: bool) -> Break | None:
+    """Somewhere, sometimes within an outage of some hours."""
+    gap = 0
+    if canvas.chance.random() < outage_share:
+        gap = canvas.steps(canvas.between(*_OUTAGE_MS))
+    # Where nothing is consumed on either side, nobody could tell anything.
+    place = canvas.place(gap + 1, _CLEAR_MS, lambda first, _: _alive(canvas, first))
+    if place is None:
+        return None
+    first, after = place
+    before = first - 1
+    if gap:
+        canvas.lose(first, after - 1)
+    low_ms, high_ms = int(canvas.at_ms[before]), int(canvas.at_ms[after])
+    at_ms = low_ms + _JUST_AFTER_MS
+    if not at_once:
+        at_ms = int(canvas.chance.integers(low_ms + 1, high_ms))
+    return Break(before, after, at_ms)
+
+
+def _alive(canvas: Canvas, place: int) -> bool:
+    day = canvas.steps(DAY_MS)
+    low, high = max(0, place - day), min(len(canvas.at_ms) - 1, place + day)
+    return bool(canvas.consumed_in(low, high) > _VISIBLE * canvas.digit)
+
+
+def _span(canvas: Canvas, found: Break) -> tuple[int, int]:
+    return int(canvas.at_ms[found.before]), int(canvas.at_ms[found.after])
+
+
+def _stand_at(canvas: Canvas, found: Break, opening: float) -> float:
+    """The register stands at `opening` at the break; where it stood until then."""
+    at_break = canvas.truth.until(found.at_ms)
+    closing = float(canvas.base + at_break + canvas.offset[found.after])
+    canvas.offset[found.after :] = opening - canvas.base - float(at_break)
+    return closing
+
+
+def reset(canvas: Canvas) -> bool:
+    """To 0 or a small number; right after a reading, or some time between two."""
+    found = _break(canvas, 0.3, at_once=canvas.chance.random() < 0.6)
+    if found is None:
+        return False
+    standing = float(canvas.standing[found.before])
+    day = canvas.consumed_in(max(0, found.before - canvas.steps(DAY_MS)), found.before)
+    small = canvas.chance.random() < 0.4
+    opening = round(canvas.between(0.5, max(1.0, 0.002 * standing)), 2) if small else 0.0
+    if standing < 5 * day + 20 * opening + _VISIBLE * canvas.digit:
+        return True  # too little stands there to be missed; the place is used up
+    _stand_at(canvas, found, opening)
+    lost = canvas.truth.between(int(canvas.at_ms[found.before]), found.at_ms)
+    canvas.losses.append(Loss(*_span(canvas, found), lost + opening))
+    form = "small" if small else "zero"
+    about = f"{standing:.2f} -> {opening:g}, {lost:.2f} consumed before unseen"
+    canvas.label(Kind.RESET, form, _span(canvas, found), about)
+    return True
+
+
+def rollover(canvas: Canvas) -> bool:
+    """Once in the series, at a width that meters have."""
+    unit = canvas.resolution or 1.0
+    whole = float(canvas.consumed[-1])
+    widths = [10.0**digits for digits in _DIGITS] + [_BITS_32 * unit, _BITS_32 / 1000]
+    fits = [width for width in widths if _ROLLS_ONCE * whole <= width <= 1e4 * whole]
+    found = _break(canvas, 0.25, at_once=False) if fits else None
+    if found is None:
+        return False
+    width = fits[int(canvas.chance.integers(len(fits)))]
+    canvas.width = width
+    canvas.base = width - float(canvas.truth.until(found.at_ms))
+    about = f"at {width:.12g}"
+    canvas.label(Kind.ROLLOVER, f"{width:.6g}", _span(canvas, found), about)
+    return True
+
+
+def replacement(canvas: Canvas) -> bool:
+    """With an entry: closing and opening exact, its time sometimes hours off."""
+    found = _break(canvas, 0.4, at_once=False)
+    if found is None:
+        return False
+    standing = float(canvas.standing[found.before])
+    form = ("zero", "lower", "higher")[int(canvas.chance.integers(3))]
+    opening = _opening(canvas, form, standing)
+    closing = canvas.displayed(_stand_at(canvas, found, opening))
+    apart = abs(opening - closing)
+    told_ms = found.at_ms
+    if canvas.chance.random() < 0.3 and apart > 50 * canvas.truth.rated_per_hour:
+        told_ms += int(canvas.chance.uniform(-6, 6) * HOUR_MS)
+    canvas.replaced(told_ms, closing, opening)
+    begin, end = _span(canvas, found)
+    about = f"{closing:.2f} -> {opening:.2f}, told {(told_ms - found.at_ms) / HOUR_MS:+.1f} h off"
+    span = (min(begin, told_ms), max(end, told_ms))
+    canvas.label(Kind.REPLACEMENT, form, span, about)
+    return True
+
+
+def silent_replacement(canvas: Canvas) -> bool:
+    """Nobody says so: what was consumed between the last and the first reading is lost."""
+    found = _break(canvas, 0.3, at_once=False)
+    if found is None:
+        return False
+    standing = float(canvas.standing[found.before])
+    form = ("new", "lower", "higher")[int(canvas.chance.integers(3))]
+    opening = _opening(canvas, form, standing)
+    if form != "higher" and standing < 2 * opening + 100 * canvas.truth.rated_per_hour:
+        form, opening = "higher", _opening(canvas, "higher", standing)
+    _stand_at(canvas, found, opening)
+    lost = canvas.consumed_in(found.before, found.after)
+    known_small = opening if form == "new" else 0.0
+    canvas.losses.append(Loss(*_span(canvas, found), lost + known_small))
+    about = f"{standing:.2f} -> {opening:.2f}"
+    canvas.label(Kind.SILENT_REPLACEMENT, form, _span(canvas, found), about)
+    return True
+
+
+def _opening(canvas: Canvas, form: str, standing: float) -> float:
+    chance = canvas.chance
+    if form == "zero":
+        return 0.0
+    if form == "new":
+        return canvas.displayed(chance.uniform(0, 5))
+    if form == "lower":
+        return canvas.displayed(standing * chance.uniform(0.05, 0.5))
+    # Far enough that no consumption looks like it, even after hours of silence.
+    far = 400 * canvas.truth.rated_per_hour
+    return canvas.displayed(standing + far + standing * chance.uniform(0.05, 4))
+
+
+def stuck_meter(canvas: Canvas) -> bool:
+    """The register stands, and goes on from there: what went through is lost."""
+    count = canvas.steps(canvas.between(*_STUCK_MS)) + 1
+    still = canvas.longest_still()
+
+    def fits(first: int, last: int) -> bool:
+        seen = canvas.consumed_in(first, last) > _VISIBLE * canvas.digit
+        return seen and count > max(4, _STILL_TIMES * still)
+
+    place = canvas.place(count, _CLEAR_MS, fits)
+    if place is None:
+        return False
+    first, last = place
+    lost = canvas.consumed[first : last + 1] - canvas.consumed[first]
+    canvas.offset[first : last + 1] -= lost
+    canvas.offset[last + 1 :] -= lost[-1]
+    begin, end = int(canvas.at_ms[first]), int(canvas.at_ms[last])
+    canvas.losses.append(Loss(begin, end, float(lost[-1])))
+    about = f"{(end - begin) / HOUR_MS:.1f} h, {lost[-1]:.2f} lost"
+    canvas.label(Kind.STUCK_METER, "", (begin, end), about)
+    canvas.sound[first + 1 : last] = False
+    return True
+
+
+def gain_drift(canvas: Canvas) -> bool:
+    """Over weeks the register comes to count 15 to 40 % too little or too much, and stays so."""
+    if any(fault.kind is Kind.GAIN_DRIFT for fault in canvas.faults):
+        return False
+    days = (canvas.at_ms[-1] - canvas.at_ms[0]) / DAY_MS
+    first = canvas.steps(canvas.chance.uniform(0.3, 0.5) * days * DAY_MS)
+    ramp = canvas.steps(canvas.chance.uniform(0.1, 0.3) * days * DAY_MS)
+    off = float(canvas.chance.uniform(0.15, 0.4) * canvas.chance.choice([-1, 1]))
+    steps = np.arange(len(canvas.at_ms) - 1)
+    wrong = np.clip((steps - first) / ramp, 0, 1) * off * np.diff(canvas.consumed)
+    extra = np.concatenate(([0.0], np.cumsum(wrong)))
+    canvas.offset += extra
+    begin, end = int(canvas.at_ms[first]), int(canvas.at_ms[-1])
+    for place in range(first, len(extra) - 1, canvas.steps(DAY_MS)):
+        after = min(place + canvas.steps(DAY_MS), len(extra) - 1)
+        there = int(canvas.at_ms[place]), int(canvas.at_ms[after])
+        canvas.losses.append(Loss(*there, abs(float(extra[after] - extra[place]))))
+    about = f"{off:+.0%} within {ramp * canvas.truth.step_ms / DAY_MS:.0f} days"
+    canvas.label(Kind.GAIN_DRIFT, "more" if off > 0 else "less", (begin, end), about)
+    return True
