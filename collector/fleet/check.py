@@ -1,12 +1,13 @@
-"""Check: the configuration folder -> every mistake in its fleet files, or the fleet.
+"""Check: the configuration folder -> every mistake in its files, or the fleet.
 
-The folder holds `fleet/*.yaml`, one file a district, and `meters/<model>.yaml`.
+The folder holds `fleet/*.yaml`, one file a district, `meters/<model>.yaml`, and the calendar.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
+from collector.fleet.calendar import check_calendar
 from collector.fleet.compile import compile_fleet
 from collector.fleet.consistency import ids, problems, unknown_models
 from collector.fleet.cut import Models
@@ -21,11 +22,11 @@ _DISTRICT: KeyPath = ("district", "id")
 
 
 def check_folder(folder: Path) -> tuple[Finding, ...]:
-    """Every mistake in `folder`'s fleet files, file by file; empty if there is none.
+    """Every mistake in `folder`'s fleet files and calendar, file by file; empty if there is none.
 
     A folder without a fleet file is a mistake too: a check that looked at nothing must not pass.
     """
-    return _read_folder(folder)[1]
+    return (*_read_folder(folder)[1], *check_calendar(folder))
 
 
 def check_file(file: Path, models: Collection[str]) -> tuple[Finding, ...]:
@@ -41,7 +42,7 @@ def load_documents(folder: Path) -> tuple[FleetDocument, ...]:
     """The fleet documents of `folder`, one a district, ordered by file name.
 
     Raises:
-        DocumentInvalid: with everything that `check_folder` finds.
+        DocumentInvalid: with everything that `check_folder` finds in the fleet files.
     """
     documents, findings = _read_folder(folder)
     if findings:

@@ -23,6 +23,7 @@ _ANCHOR_READINGS = 8
 _MOST_APART = 400  # pieces left out in a row
 _ABSURD = 100.0  # no story leaves out that much in a row
 _WHOLE_PIECE = 6.0
+_SOON = 24  # readings after a turn that must go on as it says
 _STANDING_PIECE = 3.0  # says less than one that moves
 
 
@@ -139,6 +140,7 @@ def _turns(
 ) -> Iterator[Turn]:
     last, first = pieces[before].last, pieces[place].first
     left, right = int(readings.value[last]), int(readings.value[first])
+    soon = min(pieces[place].last, first + _SOON)
     brink = Brink(
         left_ms=int(readings.at_ms[last]),
         since_ms=int(readings.since_ms[last]),
@@ -146,6 +148,8 @@ def _turns(
         right_ms=int(readings.at_ms[first]),
         right=right,
         power=power,
+        next_gain=int(readings.value[soon]) - right,
+        next_ms=int(readings.at_ms[soon] - readings.at_ms[first]),
     )
     return turns(brink, bounds.at(first), bounds.register)
 

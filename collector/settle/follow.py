@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 
 from collector.settle.bounds import DAY_MS
 from collector.settle.chain import Link, chain
+from collector.settle.phase import flag_drift, may_drift
 from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Ending, Ints, Mask, RegisterEpoch, Series
@@ -34,7 +35,9 @@ def doubtful(series: Series, register: Register) -> bool:
     if len(series.at_ms) < 2:  # noqa: PLR2004 - a step has two ends
         return False
     steps, _ = _told(series, register)
-    return bool(steps.odd.any()) or stands_doubtful(series.at_ms, series.value)
+    if steps.odd.any() or stands_doubtful(series.at_ms, series.value):
+        return True
+    return may_drift(series.at_ms)
 
 
 def follow(series: Series, register: Register) -> Course:
@@ -54,7 +57,7 @@ def follow(series: Series, register: Register) -> Course:
         course = _course(series, chain(series.at_ms, series.value, steps, register))
     else:
         course = _plain(series, register)
-    return _flag_limit(flag_standstills(course, series), steps, register)
+    return flag_drift(_flag_limit(flag_standstills(course, series), steps, register))
 
 
 def _told(series: Series, register: Register) -> tuple[Steps, Register]:

@@ -41,7 +41,9 @@ def flag_standstills(course: Course, series: Series) -> Course:
     Args:
         series: what the course was made of: names the value of a reading that no longer counts.
     """
-    still = (course.energy == 0) & course.known & (np.diff(course.at_ms) > 0)
+    # In a coarser unit a counter seems to stand still.
+    same_unit = (course.rules & bit(Rule.UNIT)) == 0
+    still = (course.energy == 0) & course.known & (np.diff(course.at_ms) > 0) & same_unit
     runs = _runs(still)
     if not len(runs):
         return course

@@ -17,10 +17,12 @@ from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule
 from collector.settle.series import PER_UNIT, Ending
 
-_POWERS = range(1, 7)
+_POWERS = (1, 2, 3, 6)  # a decimal place or two, Wh or kWh or MWh or GWh
+_STEPS_LEFT = 200  # of the register's last digit, in a reading that is to be told in another unit
 _RATIO_WITHIN_MS = 3 * DAY_MS
 _REPLACED_WITHIN_MS = DAY_MS
-_HOURS_GONE_MS = 4 * HOUR_MS  # a clock that was set leaves a rise of so much at most
+_HOURS_GONE_MS = 9 * HOUR_MS  # a clock that was set leaves a rise of so much at most
+_NEARLY_NOTHING = 200  # a register that begins anew at less than so much of where it was
 _NEAR_FULL = 0.95  # of an inferred width, before it may have rolled over
 _AFTER_ROLLOVER = 0.1
 # Where registers roll over that nobody described: full decades, and 32 bits of usual resolutions.
@@ -69,6 +71,7 @@ class Brink(Struct, frozen=True, kw_only=True):
 
     Attributes:
         since_ms: since when the counter stood at `left`: what it did since then nobody saw.
+        next_gain, next_ms: what it gained in the first readings of the later piece, as read.
     """
 
     left_ms: int
@@ -77,6 +80,8 @@ class Brink(Struct, frozen=True, kw_only=True):
     right_ms: int
     right: int
     power: int
+    next_gain: int = 0
+    next_ms: int = 0
 
 
 def turns(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
@@ -176,7 +181,9 @@ def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
     if brink.left <= 0 or brink.right <= 0:
         return
     power = round(log10(brink.right / brink.left))
-    if abs(power) not in _POWERS:
+    if abs(power) not in _POWERS or min(brink.left, brink.right) < _STEPS_LEFT / 2 * bound.slack:
+        return
+    if not bound.allows(scaled(brink.next_gain, brink.power + power), brink.next_ms):
         return
     opened = scaled(brink.left, -power)
     coarse = max(bound.slack, scaled(bound.slack, -power))
@@ -221,6 +228,17 @@ def _fallen(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
             power=brink.power,
             closed=brink.left,
             opened=0,
+        )
+    elif brink.right <= brink.left // _NEARLY_NOTHING:
+        yield Turn(
+            price=Price.RESET,
+            energy=0,
+            known=False,
+            rule=Rule.RESET,
+            ending=Ending.RESET,
+            power=brink.power,
+            closed=brink.left,
+            opened=brink.right,
         )
 
 

@@ -251,6 +251,30 @@ def test_a_clock_that_ran_eight_hours_ahead_for_a_day_loses_nothing() -> None:
     assert Rule.CLOCK in {one.rule for one in course.dropped}
 
 
+@pytest.mark.parametrize("seconds", [-20, 2, 60])
+def test_a_clock_that_runs_wrong_every_day_is_named_and_costs_no_energy(seconds: int) -> None:
+    at_ms, value = hourly()
+    drift = np.clip(np.arange(len(at_ms)) - AT, 0, None) * seconds * 1000 // 24
+
+    course = follow(series(at_ms + drift, value), Register())
+
+    assert total(course) == pytest.approx(value[-1] - value[0], abs=1e-6)
+    flagged = np.flatnonzero(course.rules)
+    assert rules_of(course) == {Rule.DRIFT}
+    assert AT - 30 <= flagged[0] <= AT + 48
+    assert flagged[-1] >= len(at_ms) - 30
+
+
+def test_one_shift_of_the_schedule_is_no_drift() -> None:
+    at_ms, value = hourly()
+    random = np.random.default_rng(5)
+    moved = at_ms + random.integers(0, 900, len(at_ms)) + np.where(np.arange(960) > AT, 40_000, 0)
+
+    course = follow(series(moved, value), Register())
+
+    assert not course.rules.any()
+
+
 def test_a_night_without_consumption_is_not_frozen() -> None:
     at_ms = START_MS + np.arange(40 * 24) * HOUR_MS
     hour = np.arange(len(at_ms)) % 24

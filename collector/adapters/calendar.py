@@ -1,0 +1,62 @@
+"""Calendar: the configuration folder -> a day's class; a year that nobody entered is said once."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import structlog
+
+from collector.fleet.calendar import CALENDAR_FILE, CalendarDocument, load_calendar_document
+from collector.fleet.codes import local_day
+from collector.settle.day_class import Calendar, DayClass
+
+log = structlog.get_logger()
+
+
+def load_calendar(folder: Path) -> Calendar:
+    """The calendar of the configuration folder; without the file no year is known.
+
+    Raises:
+        DocumentInvalid: with every mistake of the file.
+    """
+    file = folder / CALENDAR_FILE
+    if not file.exists():
+        return Calendar(years=frozenset(), days={})
+    return calendar_of(load_calendar_document(file))
+
+
+def calendar_of(document: CalendarDocument) -> Calendar:
+    """A checked document as the value that settlement asks."""
+    return Calendar(
+        years=frozenset(spec.year for spec in document.years), days=dict(_days(document))
+    )
+
+
+def _days(document: CalendarDocument) -> Iterator[tuple[date, DayClass]]:
+    for spec in document.years:
+        for time_off in spec.holidays:
+            for day in time_off.days():
+                yield day, DayClass.HOLIDAY
+        for day in spec.workdays:
+            yield day, DayClass.WORKDAY
+
+
+class WarningCalendar:
+    """A calendar that says once of each year that it does not know it. One thread at a time."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self._calendar = calendar
+        self._said: set[int] = set()
+
+    def classify(self, at_ms: int) -> DayClass:
+        """The class of the day in Shanghai that an instant lies in."""
+        day = local_day(at_ms)
+        if not self._calendar.knows(day) and day.year not in self._said:
+            self._said.add(day.year)
+            log.warning(
+                "calendar.year_unknown",
+                year=day.year,
+                instead="weekdays",
+                todo=f"add the year's holiday notice to {CALENDAR_FILE.as_posix()}",
+            )
+        return self._calendar.day_class(day)
