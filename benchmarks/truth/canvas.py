@@ -53,6 +53,7 @@ class Canvas:
         self.consumed = truth.until(truth.at_ms)
         self.offset = np.zeros(count)
         self.base = self._standing()
+        self._highest = self.base + float(self.consumed[-1])
         self.width: float | None = None
         self.value = np.empty(0)
         self.stamp_ms = self.at_ms.copy()
@@ -77,7 +78,7 @@ class Canvas:
     @property
     def digit(self) -> float:
         """The step of the register's last digit, at its highest standing."""
-        return finest(self.base + float(self.consumed[-1]), self.resolution)
+        return finest(self._highest, self.resolution)
 
     @property
     def standing(self) -> Floats:
@@ -87,6 +88,7 @@ class Canvas:
 
     def read(self) -> None:
         self.value = as_displayed(self.standing, self.resolution)
+        self._highest = max(self._highest, float(self.value.max()))
 
     def displayed(self, standing: float) -> float:
         return float(as_displayed(np.array([standing]), self.resolution)[0])

@@ -20,13 +20,13 @@ _RESOLUTIONS = (0.01, 0.01, 0.01, 0.1, 1.0, FLOAT32)
 _COARSE_HOURS = 4
 
 # In the register first, then on the way: (fault, how many at a rate of one a month).
-_REGISTER: dict[Kind, tuple[reading.Inject, float]] = {
-    Kind.ROLLOVER: (register.rollover, 0.0),
-    Kind.GAIN_DRIFT: (register.gain_drift, 0.0),
-    Kind.STUCK_METER: (register.stuck_meter, 0.5),
-    Kind.RESET: (register.reset, 0.5),
-    Kind.REPLACEMENT: (register.replacement, 0.5),
-    Kind.SILENT_REPLACEMENT: (register.silent_replacement, 0.5),
+_REGISTER: dict[Kind, tuple[register.Register, float]] = {
+    Kind.ROLLOVER: (register.ROLLOVER, 0.0),
+    Kind.GAIN_DRIFT: (register.GAIN_DRIFT, 0.0),
+    Kind.STUCK_METER: (register.STUCK_METER, 0.5),
+    Kind.RESET: (register.RESET, 0.5),
+    Kind.REPLACEMENT: (register.REPLACEMENT, 0.5),
+    Kind.SILENT_REPLACEMENT: (register.SILENT_REPLACEMENT, 0.5),
 }
 _READING: dict[Kind, tuple[reading.Inject, float]] = {
     Kind.STUCK_GATEWAY: (reading.stuck_gateway, 0.7),
@@ -104,9 +104,14 @@ def play(case: Case) -> Canvas:
     chance = generator(case.seed, case.name)
     canvas = Canvas(_truth(case, chance), case.resolution, chance)
     kinds = _kinds(case)
-    for kind, (inject, factor) in _REGISTER.items():
-        if kind in kinds:
-            _put(canvas, inject, _count(case, factor))
+    happening = [
+        (site, fault)
+        for kind, (fault, factor) in _REGISTER.items()
+        if kind in kinds
+        for site in _sites(canvas, fault, _count(case, factor))
+    ]
+    for site, fault in sorted(happening, key=lambda one: one[0]):
+        fault.happen(canvas, site)
     canvas.read()
     for kind, (inject, factor) in _READING.items():
         if kind in kinds:
@@ -128,6 +133,13 @@ def _count(case: Case, factor: float) -> int:
     if case.step == "1m":
         days = min(days, _FINE_DAYS)
     return max(1, round(case.rate * factor * share * days / _MONTH_DAYS))
+
+
+def _sites(canvas: Canvas, fault: register.Register, count: int) -> Iterator[register.Site]:
+    for _ in range(count):
+        site = fault.site(canvas)
+        if site is not None:
+            yield site
 
 
 def _put(canvas: Canvas, inject: reading.Inject, count: int) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from msgspec import Struct
 
 from benchmarks.truth.canvas import Canvas, arrival_order
-from benchmarks.truth.lay_stand_in import Settled, lay
 from benchmarks.truth.meter import Ints
 from collector.fleet.index import Direction, Fleet, MeterEntry, Sector
 from collector.settle.follow import follow
+from collector.settle.lay import Settled, lay
 from collector.settle.rate import rated_per_hour
 from collector.settle.register import Register
 from collector.settle.series import PER_UNIT, Course, Series, whole

@@ -2,10 +2,10 @@
 
 A file counts if a column's name begins with `timestamp`; every other column of numbers is energy in
 the hour that begins there, unless its name says that it is something else. What is stamped more
-often than hourly is added up. Where a column has both signs it is read as the counter of the
-direction that prevails, which stands still while the other does. Up to three hours without a value
-are bridged: what is played is the truth, whatever was there. `timestamp_utc` is UTC; any other stamp is a wall clock and taken for
-Shanghai's.
+often than hourly is added up. A column with both signs is read as the counter of the direction that
+prevails, which stands still while the other does. Up to three hours without a value are bridged:
+what is played is the truth, whatever was there. `timestamp_utc` is UTC; any other stamp is a wall
+clock and taken for Shanghai's.
 """
 
 import csv
@@ -27,10 +27,8 @@ DAY_HOURS = 24
 _NOT_ENERGY = ("_c", "_pct", "_w_m2", "_m_s", "_mm", "temperature", "humidity")
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M", "%Y/%m/%d %H:%M")
 # Weak labels that are not something which the building itself does.
-_DEFECTS = frozenset(
-    {"stuck", "spike", "zero_run", "dropout_low", "catch_up", "level_shift"}
-)
-_METERS = ("electricity", "gas", "solar", "irrigation", "hotwater", "chilledwater", "steam", "water")
+_DEFECTS = frozenset({"stuck", "spike", "zero_run", "dropout_low", "catch_up", "level_shift"})
+_METERS = ("electricity", "gas", "solar", "irrigation", "hotwater", "water")
 _BRIDGED = 3  # hours without a value
 _SAME_AT_MOST = 4  # hours of the same value that is not zero
 _ZERO_AT_MOST = 3  # hours of zero, where zeros are not usual

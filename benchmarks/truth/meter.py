@@ -22,6 +22,7 @@ FLOAT32 = 0.0  # as a resolution: whatever a 32-bit float can tell
 _NOISE = {"1m": 0.25, "15m": 0.1, "1h": 0.1}
 _ANSWERS_WITHIN_MS = 20_000
 _JITTER_MS = 2_000
+LATE_MS = _ANSWERS_WITHIN_MS + _JITTER_MS  # after the full step, at most
 _HEADROOM = 1.2  # the circuit's rating above the highest step
 
 
@@ -65,7 +66,8 @@ def meter_of(stretch: Stretch, step: str, seed: int) -> Truth:
     count = (end_ms - stretch.start_ms) // step_ms
     delay = chance.integers(_ANSWERS_WITHIN_MS) + chance.integers(_JITTER_MS, size=count)
     at_ms = stretch.start_ms + np.arange(count, dtype=np.int64) * step_ms + delay
-    # Read once more at the very end, so that the last day is whole.
+    # Read at the very beginning and once more at the very end, so that these days are whole.
+    at_ms[0] = stretch.start_ms
     at_ms = np.append(at_ms, end_ms)
     total = np.concatenate(([0.0], np.cumsum(energy)))
     rates = np.diff(np.interp(at_ms, edges_ms, total)) / np.diff(at_ms) * HOUR_MS

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.truth.canvas import Canvas, Extra
 from benchmarks.truth.label import Fault, Kind
 from collector.settle.cells import DAY_MS, HOUR_MS
+from collector.validate import AHEAD_LIMIT_MS
 
 MINUTE_MS = 60_000
 _NEAR_MS = 6 * HOUR_MS
@@ -253,6 +254,8 @@ def clock_drift(canvas: Canvas) -> bool:
     per_day = float(canvas.between(5, 60) * canvas.chance.choice([-1, 1]))
     days = np.maximum(0, canvas.at_ms - canvas.at_ms[first]) / DAY_MS
     canvas.stamp_ms += np.rint(days * per_day * 1000).astype(np.int64)
+    # Gate 1 takes nothing from the future, and says so.
+    canvas.sound &= canvas.stamp_ms <= canvas.arrives_ms + AHEAD_LIMIT_MS
     canvas.one_by_one = True
     about = f"{per_day:+.1f} s/day, {days[-1] * per_day / 60:+.1f} min at the end"
     begin, end = _at(canvas, first, len(canvas.at_ms) - 1)

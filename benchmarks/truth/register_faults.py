@@ -1,9 +1,11 @@
 """Register faults: what happens in the meter itself, before it is read.
 
-Each function puts one fault onto the canvas and says whether it found a place. A fault that nobody
-could see, however wise, is not put in: a register that stands still at night, a new meter that
-happens to stand where the old one did.
+Faults of one register build on each other, so all places are found first, and then they happen in
+order of time. A fault that nobody could see, however wise, is not put in: a register that stands
+still at night, a new meter that happens to stand where the old one did.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
@@ -21,6 +23,10 @@ _DIGITS = (4, 5, 6, 7, 8)
 _BITS_32 = 2.0**32
 _ROLLS_ONCE = 2.0  # widths of at least so many times the whole consumption
 _JUST_AFTER_MS = 1_000
+_HIGH = 1e7  # no used meter stands far above that
+_OPENINGS = {"zero": (0.0, 0.0), "new": (0.0, 5.0), "lower": (0.05, 0.5), "higher": (0.05, 4.0)}
+
+Site = tuple[int, int]
 
 
 class Break(Struct, frozen=True):
@@ -31,18 +37,34 @@ class Break(Struct, frozen=True):
     at_ms: int
 
 
-def _break(canvas: Canvas, outage_share: float, *, at_once: bool) -> Break | None:
-    """Somewhere, sometimes within an outage of some hours."""
-    gap = 0
-    if canvas.chance.random() < outage_share:
-        gap = canvas.steps(canvas.between(*_OUTAGE_MS))
-    # Where nothing is consumed on either side, nobody could tell anything.
-    place = canvas.place(gap + 1, _CLEAR_MS, lambda first, _: _alive(canvas, first))
-    if place is None:
-        return None
-    first, after = place
+class Register(Struct, frozen=True):
+    """A kind of fault.
+
+    Attributes:
+        site: where one may be put, as first and last reading; None: nowhere.
+        happen: puts it there; those of a register happen in order of time.
+    """
+
+    site: Callable[[Canvas], Site | None]
+    happen: Callable[[Canvas, Site], None]
+
+
+def _breaks(outage_share: float) -> Callable[[Canvas], Site | None]:
+    """Somewhere, sometimes with an outage of some hours before the break."""
+
+    def site(canvas: Canvas) -> Site | None:
+        gap = 0
+        if canvas.chance.random() < outage_share:
+            gap = canvas.steps(canvas.between(*_OUTAGE_MS))
+        return canvas.place(gap + 1, _CLEAR_MS, lambda first, _: _alive(canvas, first))
+
+    return site
+
+
+def _break(canvas: Canvas, site: Site, *, at_once: bool = False) -> Break:
+    first, after = site
     before = first - 1
-    if gap:
+    if after > first:
         canvas.lose(first, after - 1)
     low_ms, high_ms = int(canvas.at_ms[before]), int(canvas.at_ms[after])
     at_ms = low_ms + _JUST_AFTER_MS
@@ -69,51 +91,44 @@ def _stand_at(canvas: Canvas, found: Break, opening: float) -> float:
     return closing
 
 
-def reset(canvas: Canvas) -> bool:
+def _reset(canvas: Canvas, site: Site) -> None:
     """To 0 or a small number; right after a reading, or some time between two."""
-    found = _break(canvas, 0.3, at_once=canvas.chance.random() < 0.6)
-    if found is None:
-        return False
-    standing = float(canvas.standing[found.before])
-    day = canvas.consumed_in(max(0, found.before - canvas.steps(DAY_MS)), found.before)
     small = canvas.chance.random() < 0.4
+    standing = float(canvas.standing[site[0] - 1])
+    day = canvas.consumed_in(max(0, site[0] - canvas.steps(DAY_MS)), site[0])
     opening = round(canvas.between(0.5, max(1.0, 0.002 * standing)), 2) if small else 0.0
     if standing < 5 * day + 20 * opening + _VISIBLE * canvas.digit:
-        return True  # too little stands there to be missed; the place is used up
+        return  # too little stands there to be missed
+    found = _break(canvas, site, at_once=canvas.chance.random() < 0.6)
     _stand_at(canvas, found, opening)
     lost = canvas.truth.between(int(canvas.at_ms[found.before]), found.at_ms)
     canvas.losses.append(Loss(*_span(canvas, found), lost + opening))
     form = "small" if small else "zero"
     about = f"{standing:.2f} -> {opening:g}, {lost:.2f} consumed before unseen"
     canvas.label(Kind.RESET, form, _span(canvas, found), about)
-    return True
 
 
-def rollover(canvas: Canvas) -> bool:
+def _rollover(canvas: Canvas, site: Site) -> None:
     """Once in the series, at a width that meters have."""
     unit = canvas.resolution or 1.0
     whole = float(canvas.consumed[-1])
     widths = [10.0**digits for digits in _DIGITS] + [_BITS_32 * unit, _BITS_32 / 1000]
     fits = [width for width in widths if _ROLLS_ONCE * whole <= width <= 1e4 * whole]
-    found = _break(canvas, 0.25, at_once=False) if fits else None
-    if found is None:
-        return False
+    if not fits:
+        return
+    found = _break(canvas, site)
     width = fits[int(canvas.chance.integers(len(fits)))]
     canvas.width = width
     canvas.base = width - float(canvas.truth.until(found.at_ms))
     about = f"at {width:.12g}"
     canvas.label(Kind.ROLLOVER, f"{width:.6g}", _span(canvas, found), about)
-    return True
 
 
-def replacement(canvas: Canvas) -> bool:
+def _replacement(canvas: Canvas, site: Site) -> None:
     """With an entry: closing and opening exact, its time sometimes hours off."""
-    found = _break(canvas, 0.4, at_once=False)
-    if found is None:
-        return False
+    found = _break(canvas, site)
     standing = float(canvas.standing[found.before])
-    form = ("zero", "lower", "higher")[int(canvas.chance.integers(3))]
-    opening = _opening(canvas, form, standing)
+    form, opening = _opening(canvas, ("zero", "lower", "higher"), standing)
     closing = canvas.displayed(_stand_at(canvas, found, opening))
     apart = abs(opening - closing)
     told_ms = found.at_ms
@@ -124,43 +139,39 @@ def replacement(canvas: Canvas) -> bool:
     about = f"{closing:.2f} -> {opening:.2f}, told {(told_ms - found.at_ms) / HOUR_MS:+.1f} h off"
     span = (min(begin, told_ms), max(end, told_ms))
     canvas.label(Kind.REPLACEMENT, form, span, about)
-    return True
 
 
-def silent_replacement(canvas: Canvas) -> bool:
+def _silent_replacement(canvas: Canvas, site: Site) -> None:
     """Nobody says so: what was consumed between the last and the first reading is lost."""
-    found = _break(canvas, 0.3, at_once=False)
-    if found is None:
-        return False
+    found = _break(canvas, site)
     standing = float(canvas.standing[found.before])
-    form = ("new", "lower", "higher")[int(canvas.chance.integers(3))]
-    opening = _opening(canvas, form, standing)
-    if form != "higher" and standing < 2 * opening + 100 * canvas.truth.rated_per_hour:
-        form, opening = "higher", _opening(canvas, "higher", standing)
+    form, opening = _opening(canvas, ("new", "lower", "higher"), standing)
     _stand_at(canvas, found, opening)
     lost = canvas.consumed_in(found.before, found.after)
     known_small = opening if form == "new" else 0.0
     canvas.losses.append(Loss(*_span(canvas, found), lost + known_small))
     about = f"{standing:.2f} -> {opening:.2f}"
     canvas.label(Kind.SILENT_REPLACEMENT, form, _span(canvas, found), about)
-    return True
 
 
-def _opening(canvas: Canvas, form: str, standing: float) -> float:
+def _opening(canvas: Canvas, forms: tuple[str, ...], standing: float) -> tuple[str, float]:
+    """What the new meter stands at: nothing, a test's few units, or a used one's total."""
     chance = canvas.chance
-    if form == "zero":
-        return 0.0
-    if form == "new":
-        return canvas.displayed(chance.uniform(0, 5))
-    if form == "lower":
-        return canvas.displayed(standing * chance.uniform(0.05, 0.5))
+    form = str(chance.choice(forms))
     # Far enough that no consumption looks like it, even after hours of silence.
     far = 400 * canvas.truth.rated_per_hour
-    return canvas.displayed(standing + far + standing * chance.uniform(0.05, 4))
+    if standing < 2 * far:
+        form = "higher"
+    elif form == "higher" and standing > _HIGH:
+        form = "lower"
+    low, high = _OPENINGS[form]
+    if form == "new":
+        return form, canvas.displayed(chance.uniform(low, high))
+    begin = standing + far if form == "higher" else 0.0
+    return form, canvas.displayed(begin + standing * chance.uniform(low, high))
 
 
-def stuck_meter(canvas: Canvas) -> bool:
-    """The register stands, and goes on from there: what went through is lost."""
+def _stuck_site(canvas: Canvas) -> Site | None:
     count = canvas.steps(canvas.between(*_STUCK_MS)) + 1
     still = canvas.longest_still()
 
@@ -168,10 +179,12 @@ def stuck_meter(canvas: Canvas) -> bool:
         seen = canvas.consumed_in(first, last) > _VISIBLE * canvas.digit
         return seen and count > max(4, _STILL_TIMES * still)
 
-    place = canvas.place(count, _CLEAR_MS, fits)
-    if place is None:
-        return False
-    first, last = place
+    return canvas.place(count, _CLEAR_MS, fits)
+
+
+def _stuck(canvas: Canvas, site: Site) -> None:
+    """The register stands, and goes on from there: what went through is lost."""
+    first, last = site
     lost = canvas.consumed[first : last + 1] - canvas.consumed[first]
     canvas.offset[first : last + 1] -= lost
     canvas.offset[last + 1 :] -= lost[-1]
@@ -180,16 +193,19 @@ def stuck_meter(canvas: Canvas) -> bool:
     about = f"{(end - begin) / HOUR_MS:.1f} h, {lost[-1]:.2f} lost"
     canvas.label(Kind.STUCK_METER, "", (begin, end), about)
     canvas.sound[first + 1 : last] = False
-    return True
 
 
-def gain_drift(canvas: Canvas) -> bool:
+def _drift_site(canvas: Canvas) -> Site | None:
+    """Begins in the middle of the series, once."""
+    count = len(canvas.at_ms)
+    first = int(canvas.chance.uniform(0.3, 0.5) * count)
+    return first, first + int(canvas.chance.uniform(0.1, 0.3) * count)
+
+
+def _drift(canvas: Canvas, site: Site) -> None:
     """Over weeks the register comes to count 15 to 40 % too little or too much, and stays so."""
-    if any(fault.kind is Kind.GAIN_DRIFT for fault in canvas.faults):
-        return False
-    days = (canvas.at_ms[-1] - canvas.at_ms[0]) / DAY_MS
-    first = canvas.steps(canvas.chance.uniform(0.3, 0.5) * days * DAY_MS)
-    ramp = canvas.steps(canvas.chance.uniform(0.1, 0.3) * days * DAY_MS)
+    first, last = site
+    ramp = last - first
     off = float(canvas.chance.uniform(0.15, 0.4) * canvas.chance.choice([-1, 1]))
     steps = np.arange(len(canvas.at_ms) - 1)
     wrong = np.clip((steps - first) / ramp, 0, 1) * off * np.diff(canvas.consumed)
@@ -202,4 +218,11 @@ def gain_drift(canvas: Canvas) -> bool:
         canvas.losses.append(Loss(*there, abs(float(extra[after] - extra[place]))))
     about = f"{off:+.0%} within {ramp * canvas.truth.step_ms / DAY_MS:.0f} days"
     canvas.label(Kind.GAIN_DRIFT, "more" if off > 0 else "less", (begin, end), about)
-    return True
+
+
+ROLLOVER = Register(_breaks(0.25), _rollover)
+GAIN_DRIFT = Register(_drift_site, _drift)
+STUCK_METER = Register(_stuck_site, _stuck)
+RESET = Register(_breaks(0.3), _reset)
+REPLACEMENT = Register(_breaks(0.4), _replacement)
+SILENT_REPLACEMENT = Register(_breaks(0.3), _silent_replacement)

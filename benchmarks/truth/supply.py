@@ -1,4 +1,4 @@
-"""Supply: a folder, or none -> the clean stretches that are run, the same ones for the same seed."""
+"""Supply: a folder, or none -> the clean stretches that are run; the same seed, the same ones."""
 
 from pathlib import Path
 
