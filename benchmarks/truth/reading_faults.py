@@ -67,8 +67,8 @@ def spike(canvas: Canvas) -> bool:
         return False
     first, last = place
     here = float(canvas.value[first])
-    # It falls back below where it rose to, and not only for a reading or two.
-    least = canvas.consumed_in(first - 1, last + _AHEAD) + _VISIBLE * canvas.digit
+    # It stands out from more readings than it is itself, on both sides.
+    least = canvas.consumed_in(first - 1 - _AHEAD, last + _AHEAD) + _VISIBLE * canvas.digit
     form = ("up", "times", "down", "zero", "extreme")[int(canvas.chance.integers(5))]
     value = _wrong(canvas, form, here, least)
     if form == "extreme":

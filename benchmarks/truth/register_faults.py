@@ -49,14 +49,22 @@ class Register(Struct, frozen=True):
     happen: Callable[[Canvas, Site], None]
 
 
-def _breaks(outage_share: float) -> Callable[[Canvas], Site | None]:
-    """Somewhere, sometimes with an outage of some hours before the break."""
+def _breaks(outage_share: float, *, moving: bool = False) -> Callable[[Canvas], Site | None]:
+    """Somewhere, sometimes with an outage of some hours before the break.
+
+    Args:
+        moving: only where something is consumed at the time.
+    """
 
     def site(canvas: Canvas) -> Site | None:
+        def fits(first: int, last: int) -> bool:
+            moves = canvas.consumed_in(first - 1, last) > 4 * canvas.digit
+            return _alive(canvas, first) and (moves or not moving)
+
         gap = 0
         if canvas.chance.random() < outage_share:
             gap = canvas.steps(canvas.between(*_OUTAGE_MS))
-        return canvas.place(gap + 1, _CLEAR_MS, lambda first, _: _alive(canvas, first))
+        return canvas.place(gap + 1, _CLEAR_MS, fits)
 
     return site
 
@@ -83,6 +91,11 @@ def _span(canvas: Canvas, found: Break) -> tuple[int, int]:
     return int(canvas.at_ms[found.before]), int(canvas.at_ms[found.after])
 
 
+def _nearly_full(standing: float) -> bool:
+    """Just below a width that registers have."""
+    return any(0.94 * 10.0**digits <= standing <= 10.0**digits for digits in range(2, 10))
+
+
 def _stand_at(canvas: Canvas, found: Break, opening: float) -> float:
     """The register stands at `opening` at the break; where it stood until then."""
     at_break = canvas.truth.until(found.at_ms)
@@ -97,8 +110,11 @@ def _reset(canvas: Canvas, site: Site) -> None:
     standing = float(canvas.standing[site[0] - 1])
     day = canvas.consumed_in(max(0, site[0] - canvas.steps(DAY_MS)), site[0])
     opening = round(canvas.between(0.5, max(1.0, 0.002 * standing)), 2) if small else 0.0
-    if standing < 5 * day + 20 * opening + _VISIBLE * canvas.digit:
+    gained = canvas.consumed_in(site[0] - 1, site[1])
+    if standing < 5 * day + 20 * opening + 2 * gained + _VISIBLE * canvas.digit:
         return  # too little stands there to be missed
+    if _nearly_full(standing):
+        return  # nobody could tell it from a rollover
     found = _break(canvas, site, at_once=canvas.chance.random() < 0.6)
     _stand_at(canvas, found, opening)
     lost = canvas.truth.between(int(canvas.at_ms[found.before]), found.at_ms)
@@ -119,7 +135,9 @@ def _rollover(canvas: Canvas, site: Site) -> None:
     found = _break(canvas, site)
     width = fits[int(canvas.chance.integers(len(fits)))]
     canvas.width = width
-    canvas.base = width - float(canvas.truth.until(found.at_ms))
+    share = canvas.chance.uniform(0.05, 0.95)
+    gained = canvas.consumed_in(found.before, found.after)
+    canvas.base = width - float(canvas.consumed[found.before]) - share * gained
     about = f"at {width:.12g}"
     canvas.label(Kind.ROLLOVER, f"{width:.6g}", _span(canvas, found), about)
 
@@ -160,7 +178,7 @@ def _opening(canvas: Canvas, forms: tuple[str, ...], standing: float) -> tuple[s
     form = str(chance.choice(forms))
     # Far enough that no consumption looks like it, even after hours of silence.
     far = 400 * canvas.truth.rated_per_hour
-    if standing < 2 * far:
+    if standing < 2 * far or _nearly_full(standing):
         form = "higher"
     elif form == "higher" and standing > _HIGH:
         form = "lower"
@@ -220,7 +238,7 @@ def _drift(canvas: Canvas, site: Site) -> None:
     canvas.label(Kind.GAIN_DRIFT, "more" if off > 0 else "less", (begin, end), about)
 
 
-ROLLOVER = Register(_breaks(0.25), _rollover)
+ROLLOVER = Register(_breaks(0.25, moving=True), _rollover)
 GAIN_DRIFT = Register(_drift_site, _drift)
 STUCK_METER = Register(_stuck_site, _stuck)
 RESET = Register(_breaks(0.3), _reset)

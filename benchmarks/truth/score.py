@@ -1,9 +1,9 @@
 """Score: labels and flags of one case -> what was found, what was said for nothing, months' errors.
 
 A fault is found if a word that its kind accepts is said within its span, two readings around
-allowed. An **episode** is a stretch of flags without a sound reading between them; it is true if it
-touches a fault that accepts one of its words, or the beginning or the end of one; otherwise it is
-false. Estimated and missing shares find gaps only, and are false only where no reading was missing.
+allowed. An **episode** is a stretch of flags that touch each other, a step between them allowed. It is
+true if one of its flags touches a fault that accepts its word, or an end of any fault, and does not
+for the most part lie outside of faults; otherwise it is false. Estimated and missing shares find gaps only, and are false only where no reading was missing.
 """
 
 from collections.abc import Sequence
@@ -173,16 +173,36 @@ def _together(flags: Sequence[Flag], apart_ms: int) -> list[list[Flag]]:
 
 
 def _is_true(flag: Flag, faults: Sequence[Fault], around_ms: int) -> bool:
-    for fault in faults:
-        if flag.start_ms <= fault.end_ms + around_ms and flag.end_ms >= fault.start_ms - around_ms:
-            if flag.word in fault.found or flag.word == ESTIMATED:
-                return True
-            if any(
-                flag.start_ms <= edge_ms + around_ms and flag.end_ms >= edge_ms - around_ms
-                for edge_ms in (fault.start_ms, fault.end_ms)
-            ):
-                return True
-    return False
+    touched = [
+        fault
+        for fault in faults
+        if flag.start_ms <= fault.end_ms + around_ms and flag.end_ms >= fault.start_ms - around_ms
+    ]
+    if _goes_beyond(flag, touched, around_ms):
+        return False
+    return any(
+        flag.word in fault.found or flag.word == ESTIMATED or _at_an_end(flag, fault, around_ms)
+        for fault in touched
+    )
+
+
+def _goes_beyond(flag: Flag, faults: Sequence[Fault], around_ms: int) -> bool:
+    """Whether most of what was flagged lies outside of the faults that it touches."""
+    inside, until_ms = 0, flag.start_ms
+    for fault in sorted(faults, key=lambda fault: fault.start_ms):
+        begin = max(until_ms, fault.start_ms - around_ms)
+        end = min(flag.end_ms, fault.end_ms + around_ms)
+        inside += max(0, end - begin)
+        until_ms = max(until_ms, end)
+    lasts = flag.end_ms - flag.start_ms
+    return lasts - inside > max(around_ms, lasts / 2)
+
+
+def _at_an_end(flag: Flag, fault: Fault, around_ms: int) -> bool:
+    return any(
+        flag.start_ms <= edge_ms + around_ms and flag.end_ms >= edge_ms - around_ms
+        for edge_ms in (fault.start_ms, fault.end_ms)
+    )
 
 
 # ---- months
