@@ -24,6 +24,7 @@ from collector.fleet.check import load_fleet
 from collector.fleet.codes import local_day
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
+from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
@@ -84,6 +85,7 @@ class Collector:
         self.fleet = load_fleet(folder / settings.config, day=local_day(SystemClock().now_ms()))
         self.store = _open_store(settings, folder)
         self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
+        self.marks = DirtyMarks()
         self._keep_batches_ms = settings.keep_batches_days * 86_400_000
         self._patience = patience = Patience(self._stopping, self._clock, random.random)
         claimed = patience.until_done(
@@ -121,6 +123,7 @@ class Collector:
                 gate=Gate(self.fleet),
                 store=self.store,
                 state=self.state,
+                marks=self.marks,
                 receiver=receiver,
                 alerts=alerts,
                 answers=answers,

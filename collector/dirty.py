@@ -10,6 +10,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from collector.entries import Span
+from collector.settle.cells import DAY_MS, day_start_ms
+
 
 class DirtyDay(Struct, frozen=True, kw_only=True):
     """One meter's day in Shanghai whose readings, entries or neighbours changed.
@@ -40,3 +43,13 @@ class DirtyBook(Protocol):
     def clear_dirty(self, days: Sequence[DirtyDay]) -> None:
         """Take marks away, each only if its number is still the same."""
         ...
+
+
+def days_of(span: Span, made_ms: int) -> range:
+    """The days (their starts) that an entry concerns which was made then.
+
+    The future is left out, it has nothing to settle; of a span that lies ahead its first day stays.
+    """
+    last_ms = made_ms if span.end_ms is None else min(span.end_ms - 1, made_ms)
+    last_ms = max(last_ms, span.start_ms)
+    return range(day_start_ms(span.start_ms), day_start_ms(last_ms) + 1, DAY_MS)

@@ -4,11 +4,13 @@ An entry is never changed and never deleted: who, when, why, what. Taking one ba
 Nothing here touches a reading in the store: settlement lays the entries in force over it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
+
+from metering.errors import PermanentError
 
 
 class EntryKind(StrEnum):
@@ -27,6 +29,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: given by the book, from 1; 0 before it is kept.
+        quantity: a name; of VOID and OUT_OF_SERVICE also `*` (`WHOLE_READING`): all of the meter.
         author, reason: who says so and why, neither empty.
         made_ms: when it was said.
         start_ms, end_ms: what it is about; `end_ms` only where the kind has a span (None: open).
@@ -55,13 +58,63 @@ class Entry(Struct, frozen=True, kw_only=True):
     undoes: int | None = None
 
 
+class EntryInvalid(PermanentError):
+    """An entry that takes back what it cannot."""
+
+
+class Span(NamedTuple):
+    """`[start_ms, end_ms)`; open where `end_ms` is None."""
+
+    start_ms: int
+    end_ms: int | None
+
+
+_SPANNED = frozenset({EntryKind.VOID, EntryKind.INTERVAL, EntryKind.OUT_OF_SERVICE})
+
+
+def span_of(entry: Entry) -> Span:
+    """What an entry concerns, if it is no UNDO: that one concerns what it takes back."""
+    if entry.kind in _SPANNED:
+        return Span(entry.start_ms, entry.end_ms)
+    return Span(entry.start_ms, entry.start_ms + 1)
+
+
+def check_undo(undo: Entry, undone: Entry | None) -> None:
+    """Raise EntryInvalid unless `undone` is what `undo` can take back."""
+    if undone is None:
+        raise EntryInvalid(f"entry {undo.undoes} is to be taken back, but there is none")
+    if undone.meter != undo.meter:
+        raise EntryInvalid(
+            f"entry {undone.number} is about {undone.meter}, it cannot be taken back for "
+            f"{undo.meter}"
+        )
+
+
+def taken_back(undos: Iterable[tuple[int, int]]) -> set[int]:
+    """Which entries no longer hold.
+
+    Args:
+        undos: of each UNDO its number, and that of the entry it takes back: always an older one,
+            which may be an UNDO itself.
+    """
+    gone: set[int] = set()
+    for number, undone in sorted(undos, reverse=True):
+        if number not in gone:
+            gone.add(undone)
+    return gone
+
+
 class EntryBook(Protocol):
-    """Where entries stay; may raise `TransientError`."""
+    """Where entries stay; may raise `TransientError`. Threads may share it."""
 
     def add_entries(self, entries: Sequence[Entry]) -> list[Entry]:
         """Keep them all or none, durably, and mark the days they concern as dirty.
 
+        An open span concerns the days up to `made_ms`, an UNDO those of what it takes back.
         Returns them with their numbers.
+
+        Raises:
+            EntryInvalid: an UNDO of what is not there, or of another meter's entry.
         """
         ...
 
@@ -77,7 +130,9 @@ class EntryBook(Protocol):
         """Entries that concern any of `[start_ms, end_ms)`, by number.
 
         Args:
+            start_ms, end_ms: left out, without bound on that side.
             in_force: leave out UNDO entries and what they take back.
+            limit: only the newest so many.
         """
         ...
 

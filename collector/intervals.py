@@ -86,6 +86,10 @@ class IntervalStore(Protocol):
         """
         ...
 
+    def write_meters(self, written: Sequence[tuple[Tags, Sequence[Intervals]]]) -> None:
+        """Do what `write_intervals` does for many meters: some twenty times cheaper per meter in DuckDB."""
+        ...
+
     def intervals(
         self,
         meters: Sequence[str],

@@ -40,14 +40,14 @@ class JobRun(Struct, frozen=True, kw_only=True):
 
 
 class JobLog(Protocol):
-    """Where runs stay; may raise `TransientError`."""
+    """Where runs stay; may raise `TransientError`. Threads may share it."""
 
     def begin(self, job: str, period_ms: int, began_ms: int) -> JobRun: ...
 
     def finish(self, run: JobRun, outcome: Outcome, ended_ms: int, said: str) -> None: ...
 
-    def last_done(self, job: str) -> JobRun | None:
-        """The run of the latest period that is done."""
+    def last_done(self, job: str, until_ms: int | None = None) -> JobRun | None:
+        """The run of the latest period, up to `until_ms`, that is done."""
         ...
 
     def runs(self, job: str | None, limit: int) -> list[JobRun]:
@@ -58,4 +58,6 @@ class JobLog(Protocol):
         """Mark runs that still claim to run as died: called once, before anything runs."""
         ...
 
-    def forget_runs_before(self, began_ms: int) -> int: ...
+    def forget_runs_before(self, began_ms: int) -> int:
+        """Drop runs that began before then, but of each job the newest done; returns how many."""
+        ...

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from collector.alert import AlertBook
 from collector.answer import Answers
+from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.patience import Outcome, Patience
 from collector.receive import Decompress, Opened, Poison, PoisonReason, open_batch, open_state
@@ -48,6 +49,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     gate: Gate
     store: ReadingStore
     state: SmallState
+    marks: DirtyMarks
     receiver: Receiver
     alerts: AlertBook
     answers: Answers
@@ -78,6 +80,16 @@ class _Sorted(Struct, kw_only=True):
     forked: bool = False
 
 
+class _Written(Struct, frozen=True, kw_only=True):
+    """What a write left behind: rows that are in the store, and what it will never take."""
+
+    rows: list[Row] = []
+    aside: list[Quarantined] = []
+
+    def __add__(self, other: "_Written") -> "_Written":
+        return _Written(rows=self.rows + other.rows, aside=self.aside + other.aside)
+
+
 class Pipeline:
     """One thread runs it; the receiver, the alerts and the store's writes are its alone."""
 
@@ -93,11 +105,12 @@ class Pipeline:
         if not self._part(work):
             return
         verdict = self._judge(work.fresh)
-        if (refused := self._write(work, verdict)) is None:
+        if (written := self._write(work, verdict)) is None:
             return
-        record = self._settle(work, verdict, refused)
+        record = self._changes(work, verdict, written)
         if not self._patiently("record", lambda: self._parts.state.record(record)).done:
             return
+        self._parts.marks.written(record.dirty)
         for delivery in group:
             acknowledge(delivery)
         self._parts.answers.publish(work.topics.values())
@@ -176,10 +189,10 @@ class Pipeline:
         batches = (one.opened.batch for one in fresh)
         return self._parts.gate.judge(batches, now_ms=self._parts.clock.now_ms())
 
-    def _write(self, work: _Sorted, verdict: Verdict) -> list[Quarantined] | None:
-        """What the store will never take, after everything else is stored; None if stopped."""
+    def _write(self, work: _Sorted, verdict: Verdict) -> _Written | None:
+        """What is stored, and what the store will never take; None if stopped."""
         if not work.fresh:
-            return []
+            return _Written()
         try:
             outcome = self._patiently("store", lambda: self._store(work, verdict))
         except StoreRefused as error:
@@ -189,35 +202,35 @@ class Pipeline:
         if outcome.value is None:
             return None
         self._count(work, verdict, outcome.value)
-        now_ms = self._parts.clock.now_ms()
-        return [_refused(refusal, now_ms) for refusal in outcome.value.refused]
+        return _written(verdict.rows, outcome.value.refused, self._parts.clock.now_ms())
 
     def _store(self, work: _Sorted, verdict: Verdict) -> WriteOutcome:
         return self._parts.store.write(verdict.rows, verdict.rejections, overlapping=work.forked)
 
-    def _write_singly(self, work: _Sorted) -> list[Quarantined] | None:
+    def _write_singly(self, work: _Sorted) -> _Written | None:
         """One batch that the store will never take must not hold up the others."""
-        refused: list[Quarantined] = []
+        whole = _Written()
         for one in work.fresh:
             single = _Sorted(fresh=[one], forked=work.forked)
-            aside = self._write(single, self._judge(single.fresh))
-            if aside is None:
+            written = self._write(single, self._judge(single.fresh))
+            if written is None:
                 return None
-            refused += aside
-        return refused
+            whole += written
+        return whole
 
     def _write_without(
         self, work: _Sorted, verdict: Verdict, error: StoreRefused
-    ) -> list[Quarantined] | None:
+    ) -> _Written | None:
         """The bytes of the one batch keep what is rejected; what is good may still be stored."""
         (one,) = work.fresh
         log.error("store.refused", gateway=one.opened.gateway, error=str(error))
+        whole = _Written(aside=[_refused_whole(one, error, self._parts.clock.now_ms())])
         if not verdict.rejections:
-            return [_refused_whole(one, error, self._parts.clock.now_ms())]
-        aside = self._write(work, Verdict(rows=verdict.rows, rejections=[]))
-        if aside is None or any(entry.key for entry in aside):
-            return aside
-        return [*aside, _refused_whole(one, error, self._parts.clock.now_ms())]
+            return whole
+        written = self._write(work, Verdict(rows=verdict.rows, rejections=[]))
+        if written is None or any(entry.key for entry in written.aside):
+            return written
+        return written + whole
 
     def _count(self, work: _Sorted, verdict: Verdict, outcome: WriteOutcome) -> None:
         metrics, clock = self._parts.metrics, self._parts.clock
@@ -236,7 +249,7 @@ class Pipeline:
 
     # ---- record
 
-    def _settle(self, work: _Sorted, verdict: Verdict, refused: list[Quarantined]) -> Record:
+    def _changes(self, work: _Sorted, verdict: Verdict, written: _Written) -> Record:
         """Everything this group changes in the small state, for one transaction."""
         now_ms = self._parts.clock.now_ms()
         ledgers = self._record_batches(work)
@@ -245,7 +258,7 @@ class Pipeline:
         for rejection in verdict.rejections:
             self._parts.metrics.rejected(rejection.reason)
         quarantined = [_quarantined(p.poison, p.delivery, now_ms) for p in work.poisoned]
-        quarantined += refused
+        quarantined += written.aside
         for entry in quarantined:
             self._parts.metrics.quarantined(entry.reason)
             log.warning("quarantine", gateway=entry.gateway, reason=entry.reason)
@@ -256,6 +269,7 @@ class Pipeline:
             quarantined=quarantined,
             gateways=[self._links[topic.gateway] for topic, _, _ in work.spoken],
             alerts=self._observe(verdict.rows, now_ms),
+            dirty=self._parts.marks.fresh(written.rows),
         )
 
     def _record_batches(self, work: _Sorted) -> dict[tuple[str, str], EpochLedger]:
@@ -332,6 +346,16 @@ class Pipeline:
                 bound=entry.bound,
             )
         return entries
+
+
+def _written(rows: list[Row], refusals: Sequence[Refusal], now_ms: int) -> _Written:
+    if not refusals:
+        return _Written(rows=rows)
+    refused = {(refusal.row.meter, refusal.row.at_ms) for refusal in refusals}
+    return _Written(
+        rows=[row for row in rows if (row.meter, row.at_ms) not in refused],
+        aside=[_refused(refusal, now_ms) for refusal in refusals],
+    )
 
 
 def _stored(opened: Opened, now_ms: int) -> StoredBatch:

@@ -65,13 +65,18 @@ class AlertEntry(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """What one group of deliveries changes, kept in one transaction."""
+    """What one group of deliveries changes, kept in one transaction.
+
+    Attributes:
+        dirty: (meter, day_ms) pairs to mark: days in Shanghai whose readings changed.
+    """
 
     batches: Sequence[StoredBatch] = ()
     ledgers: Sequence[tuple[str, str, EpochLedger]] = ()  # gateway, epoch, ledger
     quarantined: Sequence[Quarantined] = ()
     gateways: Sequence[GatewayRecord] = ()
     alerts: Sequence[AlertEntry] = ()
+    dirty: Sequence[tuple[str, int]] = ()
 
 
 class SmallState(Protocol):

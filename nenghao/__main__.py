@@ -21,9 +21,15 @@ _EXTRAS = {
     "gateway": "gateway",
     "meter": "gateway",
     "collector": "collector",
+    "import": "collector",
+    "export": "collector",
+    "correct": "collector",
+    "entry": "collector",
     "simulate": "gateway",
     "demo": "gateway,collector",
 }
+_MODULES = {"import": "importing"}  # a name that Python keeps for itself
+_OF_THE_BUS = ("models", "schema", "read", "probe")
 
 
 class ExtraMissing(PermanentError):
@@ -37,13 +43,26 @@ class Commands(TyperGroup):
         return list(_EXTRAS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the same
+        if cmd_name == "meter":
+            return _meter()
         return _load(cmd_name) if cmd_name in _EXTRAS else None
+
+
+def _meter() -> Any:
+    """`nenghao meter`: what speaks to a bus, and `replace`, which speaks to the centre."""
+    group = _load("meter")
+    if not isinstance(group, TyperGroup):  # no bus here
+        absent = dict.fromkeys(_OF_THE_BUS, group)
+        group = TyperGroup(name="meter", commands=absent, help="仪表", no_args_is_help=True)
+    group.add_command(_load("replace"), "replace")
+    return group
 
 
 def _load(name: str) -> Any:
     """The command of that name, as typer made it."""
+    module = _MODULES.get(name, name)
     try:
-        command = getattr(import_module(f"nenghao.commands.{name}"), name)
+        command = getattr(import_module(f"nenghao.commands.{module}"), module)
     except ModuleNotFoundError as error:
         return _absent(name, error.name)
     if isinstance(command, typer.Typer):
@@ -61,7 +80,7 @@ def _alone(name: str, function: Callable[..., None], **settings: Any) -> Any:
 
 def _absent(name: str, lacking: str | None) -> Any:
     """A command that is listed and says what it would need."""
-    hint = f"pip install 'nenghao[{_EXTRAS[name]}]'"
+    hint = f"pip install 'nenghao[{_EXTRAS.get(name, 'collector')}]'"
 
     def refuse() -> NoReturn:
         raise ExtraMissing(f"nenghao {name} needs {lacking}, which is not installed: {hint}")

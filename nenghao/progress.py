@@ -55,3 +55,8 @@ class Bar:
         """So many more are done."""
         if self._task is not None:
             self._progress.advance(self._task, steps)
+
+    def reach(self, steps: int) -> None:
+        """So many of the stage are done by now."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=steps)

@@ -39,6 +39,7 @@ ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "docs" / "data-contract.md"
 OPERATING = ROOT / "docs" / "operating.md"
 COMMISSIONING = ROOT / "docs" / "commissioning.md"
+EDITING = ROOT / "docs" / "editing.md"
 EXAMPLES = ROOT / "config" / "examples"
 DOCS = tuple(sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
 # Made by running what the docs say, or named after something of the reader's.
@@ -82,7 +83,7 @@ def commands(group: Any = None, path: str = "nenghao") -> Iterator[str]:
 
 @pytest.mark.parametrize("command", tuple(commands()))
 def test_every_command_is_in_the_readme_or_in_the_docs_of_its_users(command: str) -> None:
-    told = "".join(map(text, (ROOT / "README.md", OPERATING, COMMISSIONING)))
+    told = "".join(map(text, (ROOT / "README.md", OPERATING, COMMISSIONING, EDITING)))
 
     assert re.search(rf"{command}\b", told)
 

@@ -15,7 +15,7 @@ them apart) and a catalog that is replaced, never changed, after the commit.
 
 **Durable.** DuckDB syncs its log before `commit` returns. When a write fails (disk full), it may
 still have been stored and only the checkpoint after it failed: the file is then opened again before
-the next write, which finds what is there.
+the next write, which finds what is there (`collector.adapters.duckdb_file`).
 """
 
 # ruff: noqa: S608  every name in a statement is of our own tables, every number is an int; what
@@ -23,7 +23,7 @@ the next write, which finds what is there.
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,16 @@ from collector.adapters.columns import (
     months_of,
     spans_of,
 )
+from collector.adapters.duckdb_columns import Side, read_columns, read_nearest
+from collector.adapters.duckdb_file import DuckDbFile, opening, roll_back
 from collector.adapters.tables import CREATE, REJECTION, TAGS, Tables, present
 from collector.overlay import Unfit, screen
 from collector.store import (
+    Column,
     Count,
     Refusal,
     Rejection,
     Row,
-    StoreAway,
-    StoreFull,
     StoreIdentity,
     StoreRefused,
     Tags,
@@ -75,20 +76,24 @@ class DuckDbReadingStore:
     def __init__(
         self, path: Path, *, threads: int = 1, memory: str = "1GB", log: str = "64MB"
     ) -> None:
-        self._path = path
-        self._config: dict[str, str | bool | int | float | list[str]] = {
-            "threads": threads,
-            "memory_limit": memory,
-            "checkpoint_threshold": log,
-            "autoinstall_known_extensions": False,  # nothing is fetched, ever
-            "autoload_known_extensions": False,
-        }
+        self.file = DuckDbFile(
+            path,
+            {
+                "threads": threads,
+                "memory_limit": memory,
+                "checkpoint_threshold": log,
+                "autoinstall_known_extensions": False,  # nothing is fetched, ever
+                "autoload_known_extensions": False,
+            },
+        )
         self._writing = threading.Lock()
-        self._cursors = threading.Lock()
-        self._failed = False
         self._catalog = Catalog()
-        with _opening(path):
-            self._open()
+        try:
+            with opening(path), self.file.held("open the store"):
+                self._adopt()
+        except BaseException:
+            self.file.close()  # a file that is refused is let go of
+            raise
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -138,16 +143,15 @@ class DuckDbReadingStore:
         return len(old)
 
     def close(self) -> None:
-        with self._writing, _translated("close the store"):
-            self._writer.close()
-            self._root.close()
+        with self._writing:
+            self.file.close()
 
     @contextmanager
     def _transaction(self, asked: str) -> Iterator[Catalog]:
         """Yield a draft of the catalog, which becomes the catalog when all of it is durable."""
-        with self._writing, _translated(asked):
-            if self._failed:
-                self._open_again()
+        with self._writing, self.file.held(asked):
+            if self._opened != self.file.opened:
+                self._adopt()
             draft = self._catalog.draft()
             self._writer.begin()
             try:
@@ -155,11 +159,11 @@ class DuckDbReadingStore:
                 self._writer.commit()
                 self._catalog = draft
             except duckdb.Error:
-                self._failed = True
+                self.file.fail()
                 raise
             finally:
                 if self._catalog is not draft:
-                    _roll_back(self._writer)
+                    roll_back(self._writer)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -172,7 +176,7 @@ class DuckDbReadingStore:
         numbers, at_ms = numbers[spoke], at_ms[spoke]
         months = months_of(at_ms)
         found: list[Reading] = []
-        with self._cursor("read the latest readings") as cursor:
+        with self.file.cursor("read the latest readings") as cursor:
             for month in np.unique(months).tolist():
                 arrays = {"meter": numbers[months == month], "at_ms": at_ms[months == month]}
                 cursor.register("wanted", arrays)
@@ -196,10 +200,24 @@ class DuckDbReadingStore:
             f" and at_ms >= {int(start_ms)} and at_ms < {int(end_ms)}"
         )
         found: list[Reading] = []
-        with self._cursor("read readings") as cursor:
+        with self.file.cursor("read readings") as cursor:
             for month in catalog.months_in(start_ms, end_ms):
                 found += self._select(cursor, catalog, month, quantities, condition)
         return sorted(found, key=_by_key)
+
+    def columns(
+        self, meters: Sequence[str], quantities: Sequence[str], start_ms: int, end_ms: int
+    ) -> list[Column]:
+        catalog = self._catalog
+        with self.file.cursor("read columns") as cursor:
+            return read_columns(cursor, catalog, meters, quantities, (start_ms, end_ms))
+
+    def nearest(
+        self, meter: str, quantity: str, at_ms: int, *, later: bool, most: int
+    ) -> Column | None:
+        catalog = self._catalog
+        with self.file.cursor(f"read the nearest {quantity}") as cursor:
+            return read_nearest(cursor, catalog, meter, quantity, Side(at_ms, later, most))
 
     def windows(
         self, meter: str, quantity: str, start_ms: int, end_ms: int, width_ms: int
@@ -215,7 +233,7 @@ class DuckDbReadingStore:
         ]
         if number is None or not parts:
             return []
-        with self._cursor(f"read windows of {quantity}") as cursor:
+        with self.file.cursor(f"read windows of {quantity}") as cursor:
             cursor.execute(
                 "select at_ms // $width * $width as start_ms, count(*), min(value), max(value),"
                 " avg(value), arg_min(value, at_ms), arg_max(value, at_ms)"
@@ -225,7 +243,7 @@ class DuckDbReadingStore:
             return [_window(row) for row in cursor.fetchall()]
 
     def rejections(self, start_ms: int, end_ms: int) -> list[Rejection]:
-        with self._cursor("read rejections") as cursor:
+        with self.file.cursor("read rejections") as cursor:
             cursor.execute(
                 f"select {', '.join(REJECTION)} from rejection where at_ms >= ? and at_ms < ?"
                 " order by at_ms, meter, quantity, reason, raw",
@@ -235,7 +253,7 @@ class DuckDbReadingStore:
 
     def count(self) -> Count:
         readings = values = 0
-        with self._cursor("count the readings") as cursor:
+        with self.file.cursor("count the readings") as cursor:
             for month, names in self._catalog.months.items():
                 counts = ", ".join(["count(*)", *(f"count({name})" for name in names)])
                 cursor.execute(f"select {counts} from reading_{month}")
@@ -245,7 +263,7 @@ class DuckDbReadingStore:
         return Count(readings=readings, values=values)
 
     def identify(self) -> StoreIdentity | None:
-        with self._cursor("read the store's identity") as cursor:
+        with self.file.cursor("read the store's identity") as cursor:
             row = cursor.execute("select id, generation from store_identity").fetchone()
         return None if row is None else StoreIdentity(id=row[0], generation=row[1])
 
@@ -269,39 +287,14 @@ class DuckDbReadingStore:
             if values or fault:
                 yield Reading(meter=meter, at_ms=at_ms, values=values, fault=fault)
 
-    @contextmanager
-    def _cursor(self, asked: str) -> Iterator[duckdb.DuckDBPyConnection]:
-        with _translated(asked):
-            with self._cursors:
-                cursor = self._root.cursor()
-            try:
-                yield cursor
-            finally:
-                cursor.close()
-
     # -- opening ---------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        with ExitStack() as undo:
-            self._root = duckdb.connect(str(self._path), config=self._config)
-            undo.callback(self._root.close)  # a file that is refused is let go of
-            self._writer = undo.enter_context(self._root.cursor())
-            self._tables = Tables(self._writer)
-            self._catalog = self._load()
-            undo.pop_all()
-        self._failed = False
-
-    def _open_again(self) -> None:
-        """Begin anew after a failure.
-
-        A checkpoint that finds no room makes DuckDB refuse everything until the file is opened
-        again, and whether the commit before it held can only be read from the file.
-        """
-        with self._cursors:
-            for connection in (self._writer, self._root):
-                with suppress(duckdb.Error):
-                    connection.close()
-            self._open()
+    def _adopt(self) -> None:
+        """Begin anew with a file that was opened; what is in it is read from it."""
+        self._writer = self.file.new_cursor()
+        self._tables = Tables(self._writer)
+        self._catalog = self._load()
+        self._opened = self.file.opened
 
     def _load(self) -> Catalog:
         self._writer.execute(CREATE)
@@ -309,7 +302,9 @@ class DuckDbReadingStore:
         if not versions:
             self._writer.execute("insert into nenghao_schema values (?)", [_SCHEMA])
         elif versions != [(_SCHEMA,)]:
-            raise StoreRefused(f"{self._path} has schema {versions}, this program knows {_SCHEMA}")
+            raise StoreRefused(
+                f"{self.file.path} has schema {versions}, this program knows {_SCHEMA}"
+            )
         catalog = Catalog()
         for number, name in self._writer.execute("select number, name from meter").fetchall():
             catalog.meters[name] = number
@@ -364,39 +359,3 @@ def _window(row: Sequence[float]) -> Window:
 def _rejection(row: Sequence[Any]) -> Rejection:  # a row as the database's client types it
     kept = dict(zip(REJECTION, row, strict=True))
     return convert(kept, Rejection)
-
-
-def _roll_back(writer: duckdb.DuckDBPyConnection) -> None:
-    with suppress(duckdb.Error):  # a commit that failed has rolled back already
-        writer.rollback()
-
-
-@contextmanager
-def _translated(asked: str) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        message = f"cannot {asked}: {error}"
-        if _is_full(error):
-            raise StoreFull(message) from error
-        # What a row could do wrong was checked before; the rest is the machine's or our own fault,
-        # and no reason to let go of a reading.
-        raise StoreAway(message) from error
-
-
-@contextmanager
-def _opening(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        if _is_full(error):
-            raise StoreFull(f"cannot open {path}: {error}") from error
-        if "Could not set lock" in str(error):
-            raise StoreRefused(
-                f"{path} is already open by another process; one process at a time: {error}"
-            ) from error
-        raise StoreRefused(f"cannot open {path}: {error}") from error
-
-
-def _is_full(error: duckdb.Error) -> bool:
-    return "No space left" in str(error) or "File too large" in str(error)

@@ -37,8 +37,9 @@ def _text(text: str) -> str:
     return f"'{escaped}'"
 
 
-def any_of(meters: Sequence[str]) -> str:
-    return "(" + " or ".join(f'"meter" = {_text(meter)}' for meter in meters) + ")"
+def any_of(texts: Sequence[str], tag: str = "meter") -> str:
+    """Ask for any of the tag's values; at least one."""
+    return "(" + " or ".join(f'"{tag}" = {_text(text)}' for text in texts) + ")"
 
 
 def within(start_ms: int, end_ms: int) -> str:

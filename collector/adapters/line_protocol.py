@@ -89,12 +89,19 @@ class Lines:
     def _place(self, tags: Tags) -> bytes:
         if why_untaggable(tags):
             raise Unfit
-        present = [(name, getattr(tags, name)) for name in READING_TAGS]
-        # An empty tag may not be written; InfluxDB reads an absent one as empty.
-        place = "".join(f",{name}={escaped(text)}" for name, text in present if text).encode()
+        place = place_of(tags).encode()
         if len(self._places) < _MOST_KEPT:
             self._places[tags] = place
         return place
+
+
+def place_of(tags: Tags) -> str:
+    """Write where a meter stands, as tags of a line.
+
+    An empty tag may not be written; InfluxDB reads an absent one as empty.
+    """
+    present = [(name, getattr(tags, name)) for name in READING_TAGS]
+    return "".join(f",{name}={escaped(text)}" for name, text in present if text)
 
 
 def escaped(text: str) -> str:
@@ -111,9 +118,13 @@ def why_untaggable(tags: Tags) -> str | None:
     """Return why these tags cannot be written: the protocol has no escape for such text."""
     for name in READING_TAGS:
         text: str = getattr(tags, name)
-        if "\n" in text or "\r" in text or text.endswith("\\"):
+        if is_untaggable(text):
             return f"{name} cannot be a tag: {text!r}"
     return None
+
+
+def is_untaggable(text: str) -> bool:
+    return "\n" in text or "\r" in text or text.endswith("\\")
 
 
 def of_rejection(rejection: Rejection) -> bytes:

@@ -154,7 +154,7 @@ def test_a_write_is_split_by_lines(store: InfluxReadingStore, proxy: InfluxProxy
 def test_a_write_is_split_by_size(
     store: InfluxReadingStore, proxy: InfluxProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.adapters.influx._MOST_BYTES", 1_000)
+    monkeypatch.setattr("collector.adapters.influx_bucket._MOST_BYTES", 1_000)
 
     store.write(rows(100))
 
@@ -318,7 +318,7 @@ def test_a_server_that_says_all_were_dropped_is_believed_at_once(
 def test_a_real_type_conflict_refuses_one_row_and_says_why(
     store: InfluxReadingStore,
 ) -> None:
-    store._post(b"reading,meter=x voltage_l1_v=1i %d" % JUNE_MS, 1, "ms")
+    store.bucket._post(b"reading,meter=x voltage_l1_v=1i %d" % JUNE_MS, 1, "ms")
 
     outcome = store.write([row(0, frequency_hz=50.0), row(1, voltage_l1_v=230.0)])
 
@@ -369,7 +369,7 @@ def test_an_answer_that_is_not_influxdbs_is_away(
         content = body
         text = ""
 
-    monkeypatch.setattr(store._reader, "post", lambda *_, **__: Page())
+    monkeypatch.setattr(store.bucket._reader, "post", lambda *_, **__: Page())
 
     with pytest.raises(StoreAway):
         store.latest()

@@ -11,6 +11,8 @@ from msgspec import structs
 
 from collector.adapters.sql import SqlSmallState, StateAway
 from collector.alert import Rule
+from collector.marks import take
+from collector.settle.cells import DAY_MS, day_start_ms
 from collector.store import (
     LAST_AT_MS,
     Refusal,
@@ -243,7 +245,7 @@ def test_the_store_is_told_that_a_forks_rows_may_meet_others() -> None:
 def everything(centre: Centre) -> tuple[object, ...]:
     alerts = [structs.replace(entry, recorded_ms=0) for entry in centre.state.alert_entries(99)]
     kept = [(entry.key, entry.reason, entry.payload) for entry in centre.state.quarantine(99)]
-    return dict(centre.store.rows), centre.state.ledgers(), alerts, kept
+    return dict(centre.store.rows), centre.state.ledgers(), alerts, kept, marked(centre)
 
 
 def what_holds_always(centre: JournalledCentre, deliveries: dict[int, Delivery]) -> None:
@@ -523,6 +525,74 @@ def test_a_store_that_goes_away_between_single_batches_counts_each_value_once() 
 
         assert len(centre.stopping.pauses) == 1
         assert (centre.count("stored_values"), centre.count("duplicate_values")) == (2, 0)
+
+
+# -- days to settle ----------------------------------------------------------------------------
+
+
+def marked(centre: Centre) -> list[tuple[str, int]]:
+    """The marked days, as days before that of `SEALED_MS`."""
+    today_ms = day_start_ms(SEALED_MS)
+    days = centre.state.dirty_book.dirty(999)
+    return [(day.meter, (today_ms - day.day_ms) // DAY_MS) for day in days]
+
+
+def test_what_is_stored_marks_its_days(centre: Centre) -> None:
+    centre.take(sent(1, reading(0), reading(1)), sent(2, reading(1440)))
+    centre.take(sent(3, reading(0, meter="e001-light"), reading(5, meter="nobody")))
+
+    assert marked(centre) == [("e001-light", 1), ("e001-main", 1), ("e001-main", 0)]
+
+
+def test_a_day_that_is_marked_is_not_marked_again_until_it_is_taken(centre: Centre) -> None:
+    centre.take(sent(1))
+    before = centre.state.dirty_book.dirty(9)
+    centre.take(sent(2))
+    assert centre.state.dirty_book.dirty(9) == before
+
+    taken = take(centre.state.dirty_book, centre.marks, 9)
+    centre.take(sent(3))
+    centre.state.dirty_book.clear_dirty(taken)
+
+    assert marked(centre) == [("e001-main", 1)]
+
+
+def test_only_what_the_store_took_marks_its_day() -> None:
+    odd = reading(2, meter="e001-light")
+    with closing(Centre(store=PickyStore(row="e001-light"))) as centre:
+        centre.take(sent(1, reading(1), odd), sent(2))
+
+        assert marked(centre) == [("e001-main", 1)]
+
+
+def test_batches_written_one_by_one_mark_their_days_and_the_refused_one_does_not() -> None:
+    with closing(Centre(store=PickyStore("e001-light"))) as centre:
+        centre.take(
+            sent(1),
+            sent(2, reading(2, meter="e001-light"), reading(1440)),
+            sent(3, reading(-1440)),
+        )
+
+        assert marked(centre) == [("e001-main", 2), ("e001-main", 1)]
+
+
+def test_what_is_stored_without_what_was_rejected_marks_its_day() -> None:
+    with closing(Centre(store=PickyStore("nobody"))) as centre:
+        centre.take(sent(1, reading(1), reading(2, meter="nobody")))
+
+        assert marked(centre) == [("e001-main", 1)]
+
+
+def test_a_mark_that_could_not_be_recorded_is_written_with_the_next_group() -> None:
+    with closing(Centre(state=MoodyState(records=1))) as centre:
+        centre.stopping.stop_after = 1
+        centre.take(sent(1))
+        assert marked(centre) == []
+
+        centre.stopping.stop_after = None
+        centre.take(sent(2))
+
+        assert marked(centre) == [("e001-main", 1)]
 
 
 # -- states ------------------------------------------------------------------------------------

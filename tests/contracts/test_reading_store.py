@@ -17,6 +17,7 @@ from msgspec import structs
 from collector.adapters.duckdb import DuckDbReadingStore
 from collector.store import (
     CONFLICT,
+    Column,
     Count,
     Level,
     ReadingStore,
@@ -501,6 +502,142 @@ def test_windows_of_a_quantity_nobody_has_are_none(store: ReadingStore) -> None:
 
     assert store.windows("e001-main", "volume_m3", *EVER, DAY_MS) == []
     assert store.windows("unknown", "voltage_l1_v", *EVER, DAY_MS) == []
+
+
+# -- columns -----------------------------------------------------------------------------------
+
+
+def plain(columns: list[Column]) -> list[tuple[str, str, list[float], list[float]]]:
+    """Columns as lists, instants in minutes."""
+    return [
+        (
+            one.meter,
+            one.quantity,
+            ((one.at_ms - JUNE_MS) / MINUTE_MS).tolist(),
+            one.values.tolist(),
+        )
+        for one in columns
+    ]
+
+
+def test_columns_come_by_meter_and_quantity_without_what_is_absent(store: ReadingStore) -> None:
+    store.write(
+        [
+            row(2, "b", voltage_l1_v=232.0, volume_m3=0.0),
+            row(0, "b", voltage_l1_v=230.0),
+            row(1, "b", fault="timeout"),
+            row(3, "b", frequency_hz=50.0),
+            row(0, "a", volume_m3=7.25),
+            row(1, "c", volume_m3=9.0),
+        ]
+    )
+
+    found = store.columns(["b", "a", "unknown", "b"], ["volume_m3", "voltage_l1_v"], *EVER)
+
+    assert plain(found) == [
+        ("a", "volume_m3", [0], [7.25]),
+        ("b", "voltage_l1_v", [0, 2], [230.0, 232.0]),
+        ("b", "volume_m3", [2], [0.0]),
+    ]
+    assert {(one.at_ms.dtype.name, one.values.dtype.name) for one in found} == {
+        ("int64", "float64")
+    }
+
+
+def test_columns_reach_across_months_in_order(store: ReadingStore) -> None:
+    minutes = [0, -1, 44_000, 5, -50_000]
+    store.write([row(m, meter, volume_m3=float(m)) for m in minutes for meter in ("b", "a")])
+    store.write([row(1, voltage_l1_v=1.0)])
+
+    found = store.columns(["b", "a"], ["volume_m3"], JUNE_MS - DAY_MS, JUNE_MS + 40 * DAY_MS)
+
+    assert plain(found) == [
+        ("a", "volume_m3", [-1, 0, 5, 44_000], [-1.0, 0.0, 5.0, 44_000.0]),
+        ("b", "volume_m3", [-1, 0, 5, 44_000], [-1.0, 0.0, 5.0, 44_000.0]),
+    ]
+
+
+def test_columns_hold_their_start_and_not_their_end(store: ReadingStore) -> None:
+    store.write([row(minute, volume_m3=float(minute)) for minute in range(4)])
+
+    found = store.columns(
+        ["e001-main"], ["volume_m3"], JUNE_MS + MINUTE_MS, JUNE_MS + 3 * MINUTE_MS
+    )
+
+    assert plain(found) == [("e001-main", "volume_m3", [1, 2], [1.0, 2.0])]
+
+
+def test_columns_of_what_nobody_has_are_none(store: ReadingStore) -> None:
+    store.write([row(0, voltage_l1_v=230.0)])
+
+    assert store.columns(["e001-main"], ["volume_m3"], *EVER) == []
+    assert store.columns(["unknown"], ["voltage_l1_v"], *EVER) == []
+    assert store.columns([], ["voltage_l1_v"], *EVER) == []
+    assert store.columns(["e001-main"], [], *EVER) == []
+    assert store.columns(["e001-main"], ["voltage_l1_v"], JUNE_MS, JUNE_MS) == []
+    assert store.columns(["e001-main"], ["voltage_l1_v"], JUNE_MS + 1, JUNE_MS) == []
+
+
+def test_a_long_column_comes_whole(store: ReadingStore) -> None:
+    store.write([row(minute, volume_m3=minute / 8) for minute in range(25_000)])
+
+    (found,) = store.columns(["e001-main"], ["volume_m3"], *EVER)
+
+    assert found.at_ms.tolist() == [JUNE_MS + minute * MINUTE_MS for minute in range(25_000)]
+    assert found.values.tolist() == [minute / 8 for minute in range(25_000)]
+
+
+def test_a_column_holds_an_instant_of_a_meter_that_moved_once(store: ReadingStore) -> None:
+    store.write([row(0, volume_m3=1.0), row(2, volume_m3=3.0)])
+    moved = tags(circuit="二号线")
+    store.write([row(1, where=moved, volume_m3=2.0), row(2, where=moved, volume_m3=3.0)])
+
+    found = store.columns(["e001-main"], ["volume_m3"], *EVER)
+
+    assert plain(found) == [("e001-main", "volume_m3", [0, 1, 2], [1.0, 2.0, 3.0])]
+    before = store.nearest("e001-main", "volume_m3", JUNE_MS + DAY_MS, later=False, most=2)
+    assert before is not None
+    assert plain([before]) == [("e001-main", "volume_m3", [1, 2], [2.0, 3.0])]
+
+
+@pytest.mark.parametrize(
+    ("minute", "later", "most", "minutes"),
+    [
+        (5, True, 1, [5]),
+        (5, False, 1, [4]),
+        (5.5, True, 2, [6, 50_000]),
+        (5.5, False, 3, [3, 4, 5]),
+        (7, True, 2, [50_000, 400_000]),
+        (-1, False, 2, [-90_000]),
+        (500_000, False, 3, [6, 50_000, 400_000]),
+        (400_001, True, 5, []),
+        (-90_000, False, 5, []),
+        (-100_000, True, 100, [-90_000, 0, 1, 2, 3, 4, 5, 6, 50_000, 400_000]),
+    ],
+)
+def test_the_nearest_readings_are_found_however_far_they_are(
+    store: ReadingStore, minute: float, later: bool, most: int, minutes: list[int]
+) -> None:
+    there = [-90_000, 0, 1, 2, 3, 4, 5, 6, 50_000, 400_000]
+    store.write([row(m, volume_m3=float(m)) for m in there])
+    store.write([row(m + 0.25, voltage_l1_v=1.0) for m in (4, 5, 6, 7, 60_000)])
+    store.write([row(5, "other", volume_m3=0.0), row(600_000, "other", volume_m3=0.0)])
+
+    at_ms = JUNE_MS + int(minute * MINUTE_MS)
+    found = store.nearest("e001-main", "volume_m3", at_ms, later=later, most=most)
+
+    expected = [("e001-main", "volume_m3", minutes, [float(m) for m in minutes])]
+    assert (plain([found]) if found else []) == (expected if minutes else [])
+
+
+def test_nothing_is_nearest_where_nothing_is(store: ReadingStore) -> None:
+    assert store.nearest("e001-main", "volume_m3", JUNE_MS, later=True, most=1) is None
+
+    store.write([row(0, voltage_l1_v=1.0), row(0, "other", volume_m3=1.0)])
+
+    for later in (True, False):
+        assert store.nearest("e001-main", "volume_m3", JUNE_MS, later=later, most=1) is None
+        assert store.nearest("unknown", "volume_m3", JUNE_MS, later=later, most=1) is None
 
 
 # -- beside the readings -----------------------------------------------------------------------

@@ -313,7 +313,10 @@ def test_a_url_that_can_never_work_is_refused_without_its_password(url: str) -> 
 
 
 def test_an_sqlite_file_is_durable_at_commit(tmp_path: Path) -> None:
-    with closing(SqlSmallState(url_of(tmp_path))) as state, state._engine.connect() as connection:
+    with (
+        closing(SqlSmallState(url_of(tmp_path))) as state,
+        state._database.engine.connect() as connection,
+    ):
         pragmas = [
             connection.exec_driver_sql(f"pragma {name}").scalar()
             for name in ("journal_mode", "synchronous")

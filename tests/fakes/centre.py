@@ -11,6 +11,7 @@ from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.fleet.check import load_fleet
 from collector.fleet.index import Fleet
+from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
@@ -73,6 +74,7 @@ class Centre:
     def restart(self) -> None:
         """Begin again from what is on disk."""
         self.stopping = NoPause()
+        self.marks = DirtyMarks()
         self.metrics = Metrics()
         self.patience = Patience(self.stopping, self.clock, jitter=lambda: 0.5)
         self.receiver = Receiver(self.state.ledgers())
@@ -86,6 +88,7 @@ class Centre:
                 gate=self.gate,
                 store=self.store,
                 state=self.state,
+                marks=self.marks,
                 receiver=self.receiver,
                 alerts=self.alerts,
                 answers=self.answers,

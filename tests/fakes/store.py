@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from collector.overlay import fold, joined, overlay, screen, storable
 from collector.store import (
+    Column,
     Count,
     Rejection,
     Row,
@@ -93,6 +96,29 @@ class FakeReadingStore:
                     )
         return found
 
+    def columns(
+        self, meters: Sequence[str], quantities: Sequence[str], start_ms: int, end_ms: int
+    ) -> list[Column]:
+        held: dict[tuple[str, str], dict[int, float]] = {}
+        for reading in self.readings(meters, quantities, start_ms, end_ms):
+            for name, value in reading.values.items():
+                held.setdefault((reading.meter, name), {})[reading.at_ms] = value
+        return [_column(*key, list(found.items())) for key, found in sorted(held.items())]
+
+    def nearest(
+        self, meter: str, quantity: str, at_ms: int, *, later: bool, most: int
+    ) -> Column | None:
+        self._answer()
+        found = [
+            (reading.at_ms, reading.values[quantity])
+            for reading in self._ordered()
+            if reading.meter == meter
+            and quantity in reading.values
+            and (reading.at_ms >= at_ms) == later
+        ]
+        chosen = found[:most] if later else found[-most:]
+        return _column(meter, quantity, chosen) if chosen else None
+
     def windows(
         self, meter: str, quantity: str, start_ms: int, end_ms: int, width_ms: int
     ) -> list[Window]:
@@ -149,3 +175,13 @@ class FakeReadingStore:
     def _answer(self) -> None:
         if self.away:
             raise self.away
+
+
+def _column(meter: str, quantity: str, found: list[tuple[int, float]]) -> Column:
+    at_ms, values = zip(*found, strict=True)
+    return Column(
+        meter=meter,
+        quantity=quantity,
+        at_ms=np.array(at_ms, np.int64),
+        values=np.array(values, np.float64),
+    )

@@ -1,0 +1,206 @@
+"""Schema: the tables of the small state, and how an older file is brought up to date.
+
+`meta` describes the newest version. A migration makes what its own version brought; when a later
+version changes one of those tables, the migration keeps the table as it was then.
+"""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa  # noqa: TID251 - this is the adapter
+from sqlalchemy.engine import Connection  # noqa: TID251 - this is the adapter
+
+from collector.adapters.sql.engine import insert, put
+from metering.errors import PermanentError
+
+SCHEMA_VERSION = 2
+
+
+class StateTooNew(PermanentError):
+    """A later version of this software wrote the small state."""
+
+
+meta = sa.MetaData()
+facts = sa.Table(
+    "fact",
+    meta,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+epochs = sa.Table(
+    "epoch",
+    meta,
+    sa.Column("gateway", sa.String(63), primary_key=True),
+    sa.Column("epoch", sa.String(26), primary_key=True),
+    sa.Column("stored", sa.Text, nullable=False),
+    sa.Column("lost", sa.Text, nullable=False),
+    sa.Column("released", sa.Text, nullable=False),
+    sa.Column("next", sa.BigInteger, nullable=False),
+    sa.Column("named", sa.Boolean, nullable=False),
+)
+batches = sa.Table(
+    "batch",
+    meta,
+    sa.Column("gateway", sa.String(63), primary_key=True),
+    sa.Column("epoch", sa.String(26), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("received_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("readings", sa.Integer, nullable=False),
+)
+quarantine = sa.Table(
+    "quarantine",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("gateway", sa.String(63), nullable=False),
+    sa.Column("epoch", sa.String(26)),
+    sa.Column("sequence", sa.BigInteger),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("reason", sa.String(32), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("received_ms", sa.BigInteger, nullable=False),
+    sa.Column("content_type", sa.String(64), nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("gateway", "digest", "reason"),
+)
+gateways = sa.Table(
+    "gateway",
+    meta,
+    sa.Column("gateway", sa.String(63), primary_key=True),
+    sa.Column("district", sa.String(6), nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("state_ms", sa.BigInteger, nullable=False),
+    sa.Column("link", sa.String(16), nullable=False),
+    sa.Column("link_ms", sa.BigInteger, nullable=False),
+)
+_alert_columns = (
+    ("at_ms", sa.BigInteger),
+    ("value", sa.Float),
+    ("bound", sa.Float),
+    ("recorded_ms", sa.BigInteger),
+)
+alerts = sa.Table(
+    "alert",
+    meta,
+    sa.Column("rule", sa.String(64), primary_key=True),
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    *(sa.Column(name, kind, nullable=False) for name, kind in _alert_columns),
+)
+alert_entries = sa.Table(
+    "alert_entry",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("meter", sa.String(63), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    *(sa.Column(name, kind, nullable=False) for name, kind in _alert_columns),
+)
+
+# ---- version 2: what settlement and the jobs remember
+
+counters = sa.Table(
+    "counter",
+    meta,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+dirty_days = sa.Table(
+    "dirty_day",
+    meta,
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("day_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+entries = sa.Table(
+    "entry",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("meter", sa.String(63), nullable=False),
+    sa.Column("quantity", sa.String(64), nullable=False),
+    sa.Column("start_ms", sa.BigInteger, nullable=False),
+    sa.Column("end_ms", sa.BigInteger),
+    sa.Column("value", sa.Double),
+    sa.Column("closing", sa.Double),
+    sa.Column("before", sa.Double),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("made_ms", sa.BigInteger, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("undoes", sa.Integer, index=True),
+    # The span it concerns, an UNDO's being that of what it takes back; open where NULL.
+    sa.Column("since_ms", sa.BigInteger, nullable=False),
+    sa.Column("until_ms", sa.BigInteger),
+    sa.Index("ix_entry_meter_since_ms", "meter", "since_ms"),
+)
+job_runs = sa.Table(
+    "job_run",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("job", sa.String(64), nullable=False),
+    sa.Column("period_ms", sa.BigInteger, nullable=False),
+    sa.Column("began_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("ended_ms", sa.BigInteger),
+    sa.Column("outcome", sa.String(16), nullable=False, index=True),
+    sa.Column("said", sa.Text, nullable=False),
+    sa.Index("ix_job_run_job_period_ms", "job", "period_ms"),
+)
+findings = sa.Table(
+    "finding",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("institution", sa.String(63), nullable=False),
+    sa.Column("day_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("meter", sa.String(63), nullable=False),
+    sa.Column("since_ms", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.Double),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("advice", sa.Text, nullable=False),
+)
+register_breaks = sa.Table(
+    "register_break",
+    meta,
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("quantity", sa.String(64), primary_key=True),
+    sa.Column("at_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("left_ms", sa.BigInteger, nullable=False),
+    sa.Column("ending", sa.String(16), nullable=False),
+    sa.Column("closed", sa.BigInteger, nullable=False),
+    sa.Column("opened", sa.BigInteger, nullable=False),
+    sa.Column("multiplier", sa.Double, nullable=False),
+)
+
+
+def _to_2(connection: Connection) -> None:
+    """Entries, marks, runs, findings and breaks are new; what version 1 holds stays as it is."""
+    brought = (counters, dirty_days, entries, job_runs, findings, register_breaks)
+    meta.create_all(connection, tables=brought)
+
+
+# From version N to N + 1: a function that changes the tables of an existing file.
+_MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _to_2}
+
+
+def migrate(connection: Connection) -> None:
+    """Make the tables, or bring them up to date; raises StateTooNew and then changes nothing."""
+    version = SCHEMA_VERSION
+    if sa.inspect(connection).has_table(facts.name):
+        version = int(fact(connection, "schema", str(SCHEMA_VERSION)))
+    if version > SCHEMA_VERSION:
+        raise StateTooNew(
+            f"the small state has schema {version}, this version knows {SCHEMA_VERSION}: "
+            "run the version that wrote it, or a later one"
+        )
+    for step in range(version, SCHEMA_VERSION):
+        _MIGRATIONS[step](connection)
+    meta.create_all(connection)
+    insert(connection, counters, [{"name": "dirty", "value": 0}])
+    put(connection, facts, {"name": "schema", "value": str(SCHEMA_VERSION)})
+
+
+def fact(connection: Connection, name: str, default: str) -> str:
+    query = sa.select(facts.c.value).where(facts.c.name == name)
+    value = connection.execute(query).scalar_one_or_none()
+    return default if value is None else str(value)

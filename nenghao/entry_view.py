@@ -1,0 +1,102 @@
+"""Entry view: entries and outcomes, as the centre gives them -> lines for a person."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from collector.editing.period import shown, shown_span
+from collector.settle.counters import unit_of
+from metering.quantity import QUANTITIES
+from nenghao.say import FOUND, say, say_error, say_json, say_table
+
+_KINDS = {
+    "replacement": "换表",
+    "reading": "读数",
+    "void": "作废",
+    "interval": "用量",
+    "out_of_service": "停用",
+    "undo": "撤销",
+}
+COLUMNS = ("号", "类别", "表、量", "时间", "原值 → 值", "谁、为什么", "状态")
+
+
+def entry_row(entry: dict[str, Any], undone_by: int | None) -> tuple[Any, ...]:
+    """One entry as a row of the table."""
+    quantity = "全部" if entry["quantity"] == "*" else entry["quantity"]
+    made = shown(entry["made_ms"] // 60_000 * 60_000)
+    return (
+        entry["number"] or "-",
+        _KINDS[entry["kind"]],
+        f"{entry['meter']}\n{quantity}",
+        _when(entry),
+        _values(entry),
+        f"{entry['author']} {made}\n{entry['reason']}",
+        _state(entry, undone_by),
+    )
+
+
+def _when(entry: dict[str, Any]) -> str:
+    """A span, or one instant; days without the time of day."""
+    start_ms, end_ms = entry["start_ms"], entry["end_ms"]
+    if end_ms is None and entry["kind"] == "out_of_service":
+        return shown_span(start_ms, None)
+    if end_ms is None or end_ms - start_ms == 1:
+        return shown(start_ms)
+    edges = (shown(start_ms), shown(end_ms))
+    if all(edge.endswith(_MIDNIGHT) for edge in edges):
+        edges = (edges[0].removesuffix(_MIDNIGHT), edges[1].removesuffix(_MIDNIGHT))
+    return " 至\n".join(edges)
+
+
+_MIDNIGHT = " 00:00"
+
+
+def _state(entry: dict[str, Any], undone_by: int | None) -> str:
+    if entry["undoes"] is not None:
+        return f"撤销第 {entry['undoes']} 号"
+    return f"已由第 {undone_by} 号撤销" if undone_by is not None else "有效"
+
+
+def _values(entry: dict[str, Any]) -> str:
+    quantity = entry["quantity"]
+    before, value = (_number(entry[name], quantity) for name in ("before", "value"))
+    if entry["closing"] is not None:
+        closing = _number(entry["closing"], quantity)
+        return f"止码 {closing}\n起码 {value}"
+    return f"{before or '无'} → {value or '无'}"
+
+
+def _number(value: float | None, quantity: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.10g} {unit_of(quantity) if quantity in QUANTITIES else ''}".rstrip()
+
+
+def say_outcome(outcome: dict[str, Any], *, dry_run: bool = False, json: bool = False) -> None:
+    """What became of what was asked; exit 1 if it was refused."""
+    if json:
+        say_json(outcome)
+    else:
+        _say(outcome, dry_run=dry_run)
+    if outcome["mistakes"]:
+        raise typer.Exit(FOUND)
+
+
+def _say(outcome: dict[str, Any], *, dry_run: bool) -> None:
+    for mistake in outcome["mistakes"]:
+        say_error(f"✗ {mistake['message']}")
+    for note in outcome["notes"]:
+        say_error(f"注意：{note['message']}")
+    if outcome["entries"]:
+        title = "试运行，未登记" if dry_run else "已登记"
+        say_entries([(entry, None) for entry in outcome["entries"]], title)
+    for entry in outcome["repeated"]:
+        say(f"第 {entry['number']} 号已有同样的登记，未再登记")
+    kept = [str(entry["number"]) for entry in outcome["entries"] if entry["undoes"] is None]
+    if kept and not dry_run:
+        say(f"撤销：nenghao entry undo {' '.join(kept)} --author … --reason …")
+
+
+def say_entries(entries: Sequence[tuple[dict[str, Any], int | None]], title: str = "") -> None:
+    say_table(COLUMNS, (entry_row(*one) for one in entries), title=title)
