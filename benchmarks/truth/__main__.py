@@ -38,6 +38,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     whats = TRAPS if options.clean else tuple(options.fault or (*FAULTS, *TRAPS))
     return Settings(
         data=options.data,
+        simulate=options.simulate,
         buildings=options.buildings,
         days=options.days,
         seed=options.seed,
@@ -55,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.truth", description=__doc__)
     add = parser.add_argument
     add("--data", type=Path, help="a folder of wide CSV files (docs/truth.md)")
+    add("--simulate", action="store_true", help="load curves of the simulator instead")
     add("--buildings", type=int, default=default.buildings, help="series; 0: all")
     add("--days", type=int, default=default.days, help="of each series")
     add("--seed", type=int, default=default.seed, help="another one: other stretches and faults")

@@ -1,9 +1,10 @@
 """Score: labels and flags of one case -> what was found, what was said for nothing, months' errors.
 
 A fault is found if a word that its kind accepts is said within its span, two readings around
-allowed. An **episode** is a stretch of flags that touch each other, a step between them allowed. It is
-true if one of its flags touches a fault that accepts its word, or an end of any fault, and does not
-for the most part lie outside of faults; otherwise it is false. Estimated and missing shares find gaps only, and are false only where no reading was missing.
+allowed. An **episode** is a stretch of flags that touch each other, a step between them allowed. It
+is true if one of its flags touches a fault that accepts its word, or an end of any fault, and does
+not for the most part lie outside of faults; otherwise it is false. Estimated and missing shares
+find gaps only, and are false only where no reading was missing.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from benchmarks.truth.flags import Flag, flags_of
 from benchmarks.truth.gates import Outcome
 from benchmarks.truth.label import ESTIMATED, Fault
 from benchmarks.truth.meter import LATE_MS
-from collector.settle.cells import DAY_MS, HOUR_MS, month_start_ms, next_month_ms
+from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, month_start_ms, next_month_ms
 from collector.settle.series import PER_UNIT
 
 AROUND_STEPS = 2
@@ -148,12 +149,16 @@ def _episodes(
 ) -> tuple[Episode, ...]:
     said = [flag for flag in flags if flag.word != ESTIMATED]
     guessed = [flag for flag in flags if flag.word == ESTIMATED]
+    cell_ms = max(QUARTER_MS, around_ms // AROUND_STEPS)  # a whole one, for a minute of it
     return tuple(
         Episode(
             start_ms=some[0].start_ms,
             end_ms=max(flag.end_ms for flag in some),
             words=tuple(sorted({flag.word for flag in some})),
-            true=any(_is_true(flag, faults, around_ms) for flag in some),
+            true=any(
+                _is_true(flag, faults, around_ms + cell_ms * (flag.word == ESTIMATED))
+                for flag in some
+            ),
         )
         for some in (*_together(said, around_ms // AROUND_STEPS), *([flag] for flag in guessed))
     )

@@ -9,7 +9,7 @@ from rich.table import Table
 from benchmarks.truth.case import MIXED
 from benchmarks.truth.label import Kind, Trap
 from benchmarks.truth.run import Mode, Report
-from benchmarks.truth.tally import CLEAN_AIM, MONTH_AIM, Line
+from benchmarks.truth.tally import CLEAN_AIM, MIXED_SOFT, MONTH_AIM, Line
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "truth.md"
 _BEGIN = "<!-- begin: written by `python -m benchmarks.truth --write` -->"
@@ -33,6 +33,7 @@ CHINESE: dict[str, str] = {
     Kind.GAIN_DRIFT: "计量漂移",
     Kind.MISSING: "无效值",
     MIXED: "混合",
+    MIXED_SOFT: "混合中的软故障",
     Trap.PLAIN: "原样",
     Trap.SHUFFLED: "乱序补传",
     Trap.WEEKENDS: "周末停用",
@@ -147,6 +148,6 @@ def _overall(line: dict[str, float | str]) -> str:
 
 def _about(report: Report) -> str:
     return (
-        f"{report.source}; {report.cases} cases, seed {report.seed}, {report.took_s:.0f} s; "
+        f"{report.source}; {report.cases} cases, seed {report.seed}, {report.cpu_s:.0f} CPU-s; "
         f"aims: months ≤ {MONTH_AIM:.1%} where readings tell, clean ≤ {CLEAN_AIM:.2%}"
     )

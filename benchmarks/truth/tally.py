@@ -6,18 +6,19 @@ from msgspec import Struct
 
 from benchmarks.truth.case import MIXED
 from benchmarks.truth.label import ESTIMATED, SOFT, Kind, Trap
-from benchmarks.truth.score import Episode, Month, Scored
+from benchmarks.truth.score import Episode, Hit, Month, Scored
 
 HARD_AIM, SOFT_AIM = 0.99, 0.9
 MONTH_AIM = 0.001
 CLEAN_AIM = 0.0001
+MIXED_SOFT = "mixed_soft"
 
 
 class Line(Struct, frozen=True, kw_only=True):
     """What all cases of one kind came to.
 
     Attributes:
-        what: a kind, a trap, or `mixed`, whose faults are of all kinds.
+        what: a kind, a trap, `mixed` with its hard faults, or `mixed_soft` with the others.
         aim: of precision and recall; None for a trap.
         faults, found, right: how many.
         true, false: episodes.
@@ -71,9 +72,18 @@ class Line(Struct, frozen=True, kw_only=True):
         return (*missed, *(["month"] if self.told_worst > MONTH_AIM else []))
 
 
-def tally(what: str, scored: Sequence[Scored]) -> Line:
-    hits = [hit for one in scored for hit in one.hits]
-    episodes = [episode for one in scored for episode in one.episodes]
+def lines_of(what: str, scored: Sequence[Scored]) -> list[Line]:
+    """One line; of a mixture two, since its soft faults have another aim."""
+    if what == MIXED:
+        return [_line(MIXED, scored), _line(MIXED_SOFT, scored)]
+    return [_line(what, scored)]
+
+
+def _line(what: str, scored: Sequence[Scored]) -> Line:
+    hits = [hit for one in scored for hit in one.hits if _belongs(what, hit)]
+    soft_part = what == MIXED_SOFT  # its episodes and months are those of the mixture
+    episodes = [] if soft_part else [episode for one in scored for episode in one.episodes]
+    scored = [] if soft_part else scored
     months = [month for one in scored for month in one.months]
     told = [month.error for month in months if month.told]
     untold = [month for month in months if not month.told]
@@ -99,7 +109,13 @@ def tally(what: str, scored: Sequence[Scored]) -> Line:
 
 
 def aim_of(what: str) -> float:
-    return SOFT_AIM if what in SOFT else HARD_AIM
+    return SOFT_AIM if what in SOFT or what == MIXED_SOFT else HARD_AIM
+
+
+def _belongs(what: str, hit: Hit) -> bool:
+    if what not in (MIXED, MIXED_SOFT):
+        return True
+    return (hit.fault.kind in SOFT) == (what == MIXED_SOFT)
 
 
 def overall(lines: Iterable[Line], kinds: Iterable[Kind], name: str) -> dict[str, float | str]:
