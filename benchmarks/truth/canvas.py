@@ -17,6 +17,7 @@ from collector.settle.register import Replacement
 from collector.settle.series import PER_UNIT
 
 _TRIES = 60
+_STANDS_AT_MOST = 0.2
 EDGE_MS = 3 * DAY_MS  # left alone at both ends: a verdict needs both sides
 
 
@@ -65,6 +66,7 @@ class Canvas:
         self.faults: list[Fault] = []
         self.losses: list[Loss] = []
         self.replacements: list[Replacement] = []
+        self._stood = 0
         self._taken: list[tuple[int, int]] = []
 
     def _standing(self) -> float:
@@ -133,6 +135,16 @@ class Canvas:
     def block(self, first: int, last: int) -> None:
         """No other fault comes here."""
         self._taken.append((first, last))
+
+    def stands(self, count: int) -> bool:
+        """Whether the register may stand so many steps more: a fifth of the series at most.
+
+        Beyond that nobody could say that it usually moves.
+        """
+        if self._stood + count > _STANDS_AT_MOST * len(self.at_ms):
+            return False
+        self._stood += count
+        return True
 
     def replaced(self, at_ms: int, closing: float, opening: float) -> None:
         self.replacements.append(

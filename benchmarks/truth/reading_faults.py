@@ -104,7 +104,7 @@ def stuck_gateway(canvas: Canvas) -> bool:
         seen = canvas.consumed_in(first, last) > _VISIBLE * canvas.digit
         return seen and count > max(4, _STILL_TIMES * still)
 
-    place = canvas.place(count, _FAR_MS, fits)
+    place = canvas.place(count, _FAR_MS, fits) if canvas.stands(count) else None
     if place is None:
         return False
     first, last = place

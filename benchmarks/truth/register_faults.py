@@ -197,7 +197,7 @@ def _stuck_site(canvas: Canvas) -> Site | None:
         seen = canvas.consumed_in(first, last) > _VISIBLE * canvas.digit
         return seen and count > max(4, _STILL_TIMES * still)
 
-    return canvas.place(count, _CLEAR_MS, fits)
+    return canvas.place(count, _CLEAR_MS, fits) if canvas.stands(count) else None
 
 
 def _stuck(canvas: Canvas, site: Site) -> None:

@@ -36,12 +36,16 @@ class Hit(Struct, frozen=True):
 
 
 class Episode(Struct, frozen=True):
-    """Flags that belong together."""
+    """Flags that belong together; `faults` are those, by their places, that make it true."""
 
     start_ms: int
     end_ms: int
     words: tuple[str, ...]
-    true: bool
+    faults: frozenset[int]
+
+    @property
+    def true(self) -> bool:
+        return bool(self.faults)
 
 
 class Month(Struct, frozen=True):
@@ -155,9 +159,8 @@ def _episodes(
             start_ms=some[0].start_ms,
             end_ms=max(flag.end_ms for flag in some),
             words=tuple(sorted({flag.word for flag in some})),
-            true=any(
-                _is_true(flag, faults, around_ms + cell_ms * (flag.word == ESTIMATED))
-                for flag in some
+            faults=frozenset().union(
+                *(_made_true(flag, faults, around_ms + cell_ms * _is_guess(flag)) for flag in some)
             ),
         )
         for some in (*_together(said, around_ms // AROUND_STEPS), *([flag] for flag in guessed))
@@ -177,18 +180,24 @@ def _together(flags: Sequence[Flag], apart_ms: int) -> list[list[Flag]]:
     return groups
 
 
-def _is_true(flag: Flag, faults: Sequence[Fault], around_ms: int) -> bool:
-    touched = [
-        fault
-        for fault in faults
+def _is_guess(flag: Flag) -> bool:
+    return flag.word == ESTIMATED
+
+
+def _made_true(flag: Flag, faults: Sequence[Fault], around_ms: int) -> set[int]:
+    """The faults that a flag is about; none if it is false."""
+    touched = {
+        place: fault
+        for place, fault in enumerate(faults)
         if flag.start_ms <= fault.end_ms + around_ms and flag.end_ms >= fault.start_ms - around_ms
-    ]
-    if _goes_beyond(flag, touched, around_ms):
-        return False
-    return any(
-        flag.word in fault.found or flag.word == ESTIMATED or _at_an_end(flag, fault, around_ms)
-        for fault in touched
-    )
+    }
+    if _goes_beyond(flag, list(touched.values()), around_ms):
+        return set()
+    return {
+        place
+        for place, fault in touched.items()
+        if flag.word in fault.found or _is_guess(flag) or _at_an_end(flag, fault, around_ms)
+    }
 
 
 def _goes_beyond(flag: Flag, faults: Sequence[Fault], around_ms: int) -> bool:

@@ -21,7 +21,7 @@ class Line(Struct, frozen=True, kw_only=True):
         what: a kind, a trap, `mixed` with its hard faults, or `mixed_soft` with the others.
         aim: of precision and recall; None for a trap.
         faults, found, right: how many.
-        true, false: episodes.
+        true, false: faults that episodes are about, and episodes that are about none.
         told, untold: months, those that readings tell and those that they do not.
         told_worst, told_mean: relative error of the months that readings tell.
         untold_worst, untold_mean: of the others; most of it is what nobody can know.
@@ -93,7 +93,7 @@ def _line(what: str, scored: Sequence[Scored]) -> Line:
         faults=len(hits),
         found=sum(hit.found for hit in hits),
         right=sum(hit.right for hit in hits),
-        true=sum(episode.true and _speaks(what, episode) for episode in episodes),
+        true=sum(_touched(what, one) for one in scored),
         false=sum(not episode.true for episode in episodes),
         told=len(told),
         untold=len(untold),
@@ -131,6 +131,12 @@ def overall(lines: Iterable[Line], kinds: Iterable[Kind], name: str) -> dict[str
         "precision": true / max(1, true + false),
         "right": right / max(1, found),
     }
+
+
+def _touched(what: str, scored: Scored) -> int:
+    """However many episodes one fault gives rise to, it counts once."""
+    about = (episode.faults for episode in scored.episodes if _speaks(what, episode))
+    return len(frozenset().union(*about))
 
 
 def _speaks(what: str, episode: Episode) -> bool:
