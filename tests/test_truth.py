@@ -11,14 +11,16 @@ import pytest
 
 from benchmarks.truth.canvas import Canvas
 from benchmarks.truth.case import Case, play
+from benchmarks.truth.flags import Flag
 from benchmarks.truth.gates import judge
-from benchmarks.truth.label import ACCEPTS, Kind, Trap
+from benchmarks.truth.label import ACCEPTS, Fault, Kind, Trap
 from benchmarks.truth.measured import load_folder, stretches
 from benchmarks.truth.meter import as_displayed
 from benchmarks.truth.run import FAULTS, Settings, run
-from benchmarks.truth.score import score
+from benchmarks.truth.score import episodes_of, hits_of, score
 from benchmarks.truth.supply import simulated
-from benchmarks.truth.tally import Line
+from benchmarks.truth.tally import Line, lines_of
+from collector.settle.rule import Rule
 
 
 def case(what: str, rate: float = 4.0, step: str = "15m") -> Case:
@@ -105,6 +107,46 @@ def test_a_verdict_that_comes_for_nothing_is_an_episode_that_is_false() -> None:
     assert not any(episode.true for episode in scored.episodes)
 
 
+HOUR = 3_600_000
+STUCK = Fault(kind=Kind.STUCK_METER, form="", start_ms=100 * HOUR, end_ms=130 * HOUR, about="30 h")
+
+
+def about_stuck(word: str, start_h: float, end_h: float) -> tuple[bool, bool]:
+    """Whether the fault is found, and whether the verdict is true."""
+    flags = [Flag(word, round(start_h * HOUR), round(end_h * HOUR), "test")]
+    (hit,) = hits_of([STUCK], flags, HOUR)
+    (episode,) = episodes_of([STUCK], flags, HOUR)
+    return hit.found, episode.true
+
+
+@pytest.mark.parametrize(
+    ("word", "start_h", "end_h", "found", "true"),
+    [
+        (Rule.FROZEN, 100, 130, True, True),
+        (Rule.ZERO_RUN, 110, 111, True, True),
+        (Rule.FROZEN, 131, 135, True, False),  # four hours, of which none lies in the fault
+        (Rule.FROZEN, 132, 133, False, False),
+        (Rule.FROZEN, 0, 300, True, False),  # everything is flagged: no verdict on this fault
+        (Rule.GLITCH, 115, 115, False, False),  # another word, in the middle
+        (Rule.GLITCH, 130, 130, False, True),  # at its end: about it, but not what it is
+    ],
+)
+def test_a_verdict_counts_by_its_word_and_its_span(
+    word: str, start_h: float, end_h: float, found: bool, true: bool
+) -> None:
+    assert about_stuck(word, start_h, end_h) == (found, true)
+
+
+def test_many_verdicts_about_one_fault_count_once() -> None:
+    canvas = play(case(Kind.MISSING, rate=1.0))
+    scored = score(canvas, judge(canvas, rated=True))
+
+    (line,) = lines_of(Kind.MISSING, [scored])
+
+    assert line.true == line.faults == len(canvas.faults)
+    assert len(scored.flags) > line.true
+
+
 def test_every_kind_says_which_words_find_it() -> None:
     assert set(ACCEPTS) == set(Kind)
     assert all(accepts.right <= accepts.found for accepts in ACCEPTS.values())
@@ -173,6 +215,8 @@ def test_hard_faults_are_found_and_little_else(kind: Kind, floor: float) -> None
     assert line.recall >= floor
     assert line.precision is not None
     assert line.precision >= floor
+    assert line.rightly_named is not None
+    assert line.rightly_named >= 0.9
 
 
 @pytest.mark.parametrize("kind", HARD)

@@ -102,8 +102,8 @@ def score(canvas: Canvas, outcome: Outcome) -> Scored:
     step_ms = canvas.truth.step_ms
     flags = flags_of(outcome, step_ms)
     around_ms = AROUND_STEPS * step_ms
-    hits = _hits(canvas.faults, flags, around_ms)
-    episodes = _episodes(canvas.faults, flags, around_ms)
+    hits = hits_of(canvas.faults, flags, around_ms)
+    episodes = episodes_of(canvas.faults, flags, around_ms)
     fine = outcome.settled.quarters if step_ms < HOUR_MS else outcome.settled.hours
     return Scored(
         hits=hits,
@@ -132,7 +132,7 @@ def _covered(canvas: Canvas, episodes: Sequence[Episode]) -> int:
 # ---- faults
 
 
-def _hits(faults: Sequence[Fault], flags: Sequence[Flag], around_ms: int) -> tuple[Hit, ...]:
+def hits_of(faults: Sequence[Fault], flags: Sequence[Flag], around_ms: int) -> tuple[Hit, ...]:
     starts = np.array([flag.start_ms for flag in flags], np.int64)
     ends = np.array([flag.end_ms for flag in flags], np.int64)
     hits = []
@@ -148,7 +148,7 @@ def _hits(faults: Sequence[Fault], flags: Sequence[Flag], around_ms: int) -> tup
 # ---- what was said
 
 
-def _episodes(
+def episodes_of(
     faults: Sequence[Fault], flags: Sequence[Flag], around_ms: int
 ) -> tuple[Episode, ...]:
     said = [flag for flag in flags if flag.word != ESTIMATED]
