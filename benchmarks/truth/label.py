@@ -72,10 +72,15 @@ _OTHER: Words = frozenset({Ending.REPLACEMENT, Ending.JUMP})
 
 
 class Accepts(Struct, frozen=True):
-    """Words that find a fault of one kind, and those of them that name it rightly."""
+    """Words that find a fault of one kind, and those of them that name it rightly.
+
+    Attributes:
+        beside: what is true of it as well, without finding it.
+    """
 
     found: Words
     right: Words
+    beside: Words = frozenset()
 
 
 ACCEPTS: dict[Kind, Accepts] = {
@@ -93,7 +98,9 @@ ACCEPTS: dict[Kind, Accepts] = {
     Kind.UNIT: Accepts(_BREAKS | _LEFT_OUT, frozenset({Rule.UNIT})),
     Kind.CLOCK_STEP: Accepts(_LEFT_OUT | _CLOCK | _STILL | {Ending.JUMP}, _CLOCK),
     Kind.CLOCK_DRIFT: Accepts(_CLOCK, _CLOCK),
-    Kind.GAIN_DRIFT: Accepts(frozenset({Rule.DRIFT}), frozenset({Rule.DRIFT})),
+    Kind.GAIN_DRIFT: Accepts(
+        frozenset({Rule.DRIFT}), frozenset({Rule.DRIFT}), frozenset({Rule.SOFT_LIMIT})
+    ),
     Kind.MISSING: Accepts(_REFUSED, _REFUSED),
 }
 # Where the form of a fault decides what its right name is.
@@ -128,6 +135,10 @@ class Fault(Struct, frozen=True, kw_only=True):
     @property
     def found(self) -> Words:
         return ACCEPTS[self.kind].found
+
+    @property
+    def true(self) -> Words:
+        return self.found | ACCEPTS[self.kind].beside
 
     @property
     def right(self) -> Words:

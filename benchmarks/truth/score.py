@@ -196,7 +196,7 @@ def _made_true(flag: Flag, faults: Sequence[Fault], around_ms: int) -> set[int]:
     return {
         place
         for place, fault in touched.items()
-        if flag.word in fault.found or _is_guess(flag) or _at_an_end(flag, fault, around_ms)
+        if flag.word in fault.true or _is_guess(flag) or _at_an_end(flag, fault, around_ms)
     }
 
 
