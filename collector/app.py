@@ -19,6 +19,7 @@ from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.api import make_api
+from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
 from collector.fleet.check import load_fleet
 from collector.fleet.codes import local_day
@@ -29,6 +30,7 @@ from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
 from collector.settings import CollectorSettings, DuckDbSettings
 from collector.store import ReadingStore, StoreIdentity
+from collector.suspect import Suspects
 from collector.validate import Gate
 from documents.settings import clock_of
 from link.broker import broker_of
@@ -92,6 +94,10 @@ class Collector:
         if claimed.value is None:
             raise StoppedEarly("asked to stop while the store was away")
         identity = claimed.value
+        latest = patience.until_done("store", self.store.latest)
+        if latest.value is None:
+            raise StoppedEarly("asked to stop while the store was away")
+        suspects = Suspects(self.fleet, latest.value)
         receiver = Receiver(self.state.ledgers())
         metrics = Metrics()
         answers = Answers(
@@ -119,6 +125,8 @@ class Collector:
         self._pipeline = Pipeline(
             Parts(
                 gate=Gate(self.fleet),
+                coherence=Coherence(self.fleet),
+                suspects=suspects,
                 store=self.store,
                 state=self.state,
                 receiver=receiver,
@@ -138,6 +146,7 @@ class Collector:
                 receiver=receiver,
                 answers=answers,
                 alerts=alerts,
+                suspects=suspects,
                 patience=patience,
                 metrics=metrics,
                 inbox=self._inbox,

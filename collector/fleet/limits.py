@@ -152,8 +152,9 @@ def _twice(document: LimitsDocument) -> Iterator[Problem]:
             for sector in spec.sectors or (None,):
                 known = first.setdefault((name, sector), place)
                 if known != place:
+                    where = "everywhere" if sector is None else f"for '{sector}'"
                     yield Problem(
                         ("ranges", place, "quantities", at),
-                        f"'{name}' has a range {'everywhere' if sector is None else 'there'} already",
+                        f"'{name}' has a range {where} already",
                         other=("ranges", known, "range"),
                     )

@@ -51,6 +51,7 @@ class Running:
                 receiver=self.centre.receiver,
                 answers=self.centre.answers,
                 alerts=self.centre.alerts,
+                suspects=self.centre.suspects,
                 patience=self.centre.patience,
                 metrics=self.centre.metrics,
                 inbox=self.inbox,
