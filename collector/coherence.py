@@ -20,7 +20,7 @@ Values = dict[str, float]
 
 
 class _Phase(Struct, frozen=True, kw_only=True):
-    """A voltage, a current, a power factor, and the power that they have to make."""
+    """A power factor, a voltage, a current, and the power that they have to make."""
 
     names: tuple[str, str, str, str]
     floor_kw: float  # what power may be off by, whatever is said
@@ -34,11 +34,13 @@ class _Known(Struct, frozen=True, kw_only=True):
     sum_floor_kw: float
     total_floor_kw: float
     phases: tuple[_Phase, ...]
+    is_factored: bool  # its phases have power factors of their own
 
 
 _PHASE_POWERS = tuple(f"active_power_l{phase}_kw" for phase in (1, 2, 3))
 _FIRST, _SECOND, _THIRD = _PHASE_POWERS
-_TOTALS = ("apparent_power_kva", "power_factor", _POWER)
+_FACTOR, _APPARENT = "power_factor", "apparent_power_kva"
+_TOTALS = (_FACTOR, _APPARENT, _POWER)
 
 
 class Coherence:
@@ -54,80 +56,77 @@ class Coherence:
     def judge(self, rows: Iterable[Row]) -> list[Rejection]:
         """What is suspect of rows that the gate let pass; they are stored all the same."""
         suspects: list[Rejection] = []
-        late = Fault.LATE
+        late, entries = Fault.LATE, self._known
         for row in rows:
             values = row.values
             if row.fault == late:
                 suspects += _marks(row, Reason.LATE_ANSWER, values)
-            elif _POWER in values or _FIRST in values:
-                suspects += self._of_power(row, values)
+                continue
+            power = values.get(_POWER)
+            if power is None:
+                continue
+            known = entries[row.meter][0]
+            if known.from_ms > row.at_ms:
+                known = self._entry(row)
+            if _FIRST in values and self._breaks_the_sum(values, power, known):
+                suspects += _marks(row, Reason.PHASE_SUM, (_POWER, *_PHASE_POWERS))
+            if _FACTOR in values or known.is_factored:
+                suspects += self._of_factors(row, known)
         return suspects
-
-    def _of_power(self, row: Row, values: Values) -> list[Rejection]:
-        known = self._entry(row)
-        found: list[Rejection] = []
-        if _FIRST in values and self._breaks_the_sum(values, known):
-            found += _marks(row, Reason.PHASE_SUM, (_POWER, *_PHASE_POWERS))
-        involved: set[str] = set()
-        for phase in known.phases:
-            if self._breaks_the_triangle(values, phase):
-                involved.update(phase.names)
-        if self._breaks_the_total(values, known):
-            involved.update(_TOTALS)
-        if involved:
-            found += _marks(row, Reason.POWER_TRIANGLE, sorted(involved & values.keys()))
-        return found
 
     def _entry(self, row: Row) -> _Known:
         entries = self._known[row.meter]
-        for known in entries:
-            if known.from_ms <= row.at_ms:
-                return known
-        return entries[-1]
+        return next((known for known in entries if known.from_ms <= row.at_ms), entries[-1])
 
-    def _breaks_the_sum(self, values: Values, known: _Known) -> bool:
+    def _of_factors(self, row: Row, known: _Known) -> list[Rejection]:
+        """Where a power factor says how power and apparent power go together."""
+        values = row.values
+        involved: set[str] = set()
+        for phase in known.phases:
+            if phase.names[0] in values and self._breaks_the_triangle(values, phase):
+                involved.update(phase.names)
+        if self._breaks_the_total(values, known):
+            involved.update(_TOTALS)
+        return _marks(row, Reason.POWER_TRIANGLE, sorted(involved)) if involved else []
+
+    def _breaks_the_sum(self, values: Values, total: float, known: _Known) -> bool:
         """Makers add phases with their signs, or what they are without them."""
-        total = values.get(_POWER)
-        first, second, third = values[_FIRST], values.get(_SECOND), values.get(_THIRD)
-        if total is None or second is None or third is None:
+        try:
+            first, second, third = values[_FIRST], values[_SECOND], values[_THIRD]
+        except KeyError:
             return False
-        added = first + second + third
-        apart = abs(total - added)
         share = self._tolerances.sum_share
-        if apart <= share * max(abs(total), abs(added)) + known.sum_floor_kw:
+        room = known.sum_floor_kw + share * abs(total)
+        if -room <= total - first - second - third <= room:
             return False
         absolute = abs(first) + abs(second) + abs(third)
-        return abs(abs(total) - absolute) > share * absolute + known.sum_floor_kw
+        room = known.sum_floor_kw + share * absolute
+        return abs(abs(total) - absolute) > room and abs(total - first - second - third) > room
 
     def _breaks_the_triangle(self, values: Values, phase: _Phase) -> bool:
-        voltage_name, current_name, factor_name, power_name = phase.names
-        power, current = values.get(power_name), values.get(current_name)
-        voltage = values.get(voltage_name)
-        if power is None or current is None or voltage is None:
+        try:
+            factor, voltage, current, power = [values[name] for name in phase.names]
+        except KeyError:
             return False
-        apparent = abs(voltage * current) / 1000
         floor_kw = phase.floor_kw + abs(voltage) * phase.current_step_a / 1000
-        return self._is_apart(abs(power), apparent, values.get(factor_name), floor_kw)
+        return self._is_apart(power, voltage * current / 1000, factor, floor_kw)
 
     def _breaks_the_total(self, values: Values, known: _Known) -> bool:
-        apparent, power = values.get("apparent_power_kva"), values.get(_POWER)
-        if apparent is None or power is None:
+        try:
+            factor, apparent, power = values[_FACTOR], values[_APPARENT], values[_POWER]
+        except KeyError:
             return False
-        factor = values.get("power_factor")
-        return self._is_apart(abs(power), abs(apparent), factor, known.total_floor_kw)
+        return self._is_apart(power, apparent, factor, known.total_floor_kw)
 
-    def _is_apart(
-        self, power: float, apparent: float, factor: float | None, floor_kw: float
-    ) -> bool:
-        """Power is apparent power times the power factor; without one it cannot be more."""
+    def _is_apart(self, power: float, apparent: float, factor: float, floor_kw: float) -> bool:
+        """Power is apparent power times the power factor, whatever their signs."""
+        power, apparent = abs(power), abs(apparent)
         room = self._tolerances.triangle_share * max(apparent, power) + floor_kw
-        if factor is None:
-            return power > apparent + room
         return abs(power - apparent * abs(factor)) > room
 
 
 def _compile(entry: MeterEntry, tolerances: Tolerances) -> _Known:
-    rated = entry.rated.get(_POWER) or entry.rated.get("apparent_power_kva") or 0.0
+    rated = entry.rated.get(_POWER) or entry.rated.get(_APPARENT) or 0.0
     steps = entry.steps
     phase_steps = sum(steps.get(name, 0.0) for name in _PHASE_POWERS)
     own = steps.get(_POWER, 0.0)
@@ -137,8 +136,9 @@ def _compile(entry: MeterEntry, tolerances: Tolerances) -> _Known:
         total_floor_kw=_LEAST_KW
         + tolerances.triangle_rated * rated
         + own
-        + steps.get("apparent_power_kva", 0.0),
+        + steps.get(_APPARENT, 0.0),
         phases=tuple(_phases(entry, tolerances.triangle_rated * rated)),
+        is_factored="power_factor_l1" in steps,
     )
 
 
@@ -151,7 +151,7 @@ def _phases(entry: MeterEntry, share_kw: float) -> Iterator[_Phase]:
         if is_single and power not in steps:
             power, factor = _POWER, "power_factor"
         yield _Phase(
-            names=(f"voltage_l{phase}_v", f"current_l{phase}_a", factor, power),
+            names=(factor, f"voltage_l{phase}_v", f"current_l{phase}_a", power),
             floor_kw=_LEAST_KW + share_kw + steps.get(power, 0.0),
             current_step_a=steps.get(f"current_l{phase}_a", 0.0),
         )

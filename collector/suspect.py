@@ -25,6 +25,8 @@ _HOUR_MS = 3_600_000
 _RECENT = 10_000
 _FLOAT32 = 2.0**-23  # how far two neighbouring float32 are apart, as a share of them
 _NEARLY = 0.9  # of where it rolls over: what an unrated counter must have come to before
+_ROUGHLY = 0.9  # of the time between two readings, which are never quite as far apart
+_STEPS_MISSED = 2
 _POWER = "active_power_kw"
 _PHASE_POWERS = ("active_power_l1_kw", "active_power_l2_kw", "active_power_l3_kw")
 _TAKEN, _GIVEN = "energy_import_kwh", "energy_export_kwh"
@@ -32,6 +34,7 @@ _ELECTRICITY = ("kWh", "kvarh")
 _AT = attrgetter("at_ms")
 
 Values = dict[str, float]
+_Doubt = tuple[str, Reason, float, int]  # a quantity, why, what was there before, and when
 
 
 class Suspect(Struct, frozen=True, kw_only=True):
@@ -67,6 +70,10 @@ class Rule(Protocol):
         """Why `value` cannot follow `last`."""
         ...
 
+    def plain(self, elapsed_ms: float) -> tuple[float, float]:
+        """The least and the most that it may move in `elapsed_ms` or more without a fault."""
+        ...
+
 
 class CounterRule(Struct, frozen=True, kw_only=True):
     """A counter may not fall, nor run faster than its circuit.
@@ -96,6 +103,11 @@ class CounterRule(Struct, frozen=True, kw_only=True):
             return None
         return Reason.INCREMENT if gain > self.hard * elapsed_ms + slack else Reason.SOFT_LIMIT
 
+    def plain(self, elapsed_ms: float) -> tuple[float, float]:
+        if self.hard is None:
+            return 0.0, inf
+        return 0.0, self.soft * (elapsed_ms + self.refresh_ms) + self.step
+
     def _rolled_over(self, last_ms: int, last: float, at_ms: int, value: float) -> bool:
         full = self.rolls_over_at
         if full is None:
@@ -121,6 +133,10 @@ class GaugeRule(Struct, frozen=True, kw_only=True):
             return Reason.JUMP
         return None
 
+    def plain(self, elapsed_ms: float) -> tuple[float, float]:
+        del elapsed_ms
+        return -self.most, self.most
+
 
 class _Course:
     """How one quantity of one meter goes: the last value that is believed, and what contradicts it.
@@ -128,33 +144,52 @@ class _Course:
     `run` readings in a row, `run_value` the last of them, agree with each other and not with it.
     """
 
-    __slots__ = ("at_ms", "rule", "run", "run_ms", "run_value", "since_ms", "value")
+    __slots__ = ("at_ms", "rule", "run", "run_ms", "run_value", "value")
 
     def __init__(self, rule: Rule, at_ms: int, value: float) -> None:
         self.rule = rule
         self.believe(at_ms, value)
-        self.since_ms = at_ms
         self.run_ms, self.run_value = at_ms, value
 
     def believe(self, at_ms: int, value: float) -> None:
-        self.since_ms = at_ms  # when it last changed
         self.at_ms, self.value = at_ms, value
         self.run = 0
 
-    def doubt(self, at_ms: int, value: float, readings: int) -> None:
-        """One more contradicts; with `readings` of them in a row the belief moves to the last."""
-        fault = self.rule.fault(self.run_ms, self.run_value, at_ms, value) if self.run else None
-        agrees = fault is None or fault is Reason.SOFT_LIMIT
+    def follow(self, at_ms: int, value: float, readings: int) -> Reason | None:
+        """Go on with `value`; with `readings` contradictions in a row the belief moves to them."""
+        reason = self.rule.fault(self.at_ms, self.value, at_ms, value)
+        if _counts(reason):
+            self.believe(at_ms, value)
+            return reason
+        agrees = self.run and _counts(self.rule.fault(self.run_ms, self.run_value, at_ms, value))
         self.run = self.run + 1 if agrees else 1
         self.run_ms, self.run_value = at_ms, value
         if self.run >= readings:
             self.believe(at_ms, value)
+        return reason
 
 
 class _Memory:
-    """What is kept of one meter: its newest reading, and the course of each watched quantity."""
+    """What is kept of one meter: its newest reading, and the course of each watched quantity.
 
-    __slots__ = ("ahead", "courses", "entry", "newest_ms", "until_ms", "values")
+    Nearly every reading is like the one before it and plainly follows from it. `usual` says what
+    plainly is: by how much each watched quantity may have moved, in `usual_ms` or more, for a
+    reading of `size` values. While that lasts the newest reading stands for the courses.
+    """
+
+    __slots__ = (
+        "ahead",
+        "courses",
+        "entry",
+        "newest_ms",
+        "size",
+        "still",
+        "still_ms",
+        "until_ms",
+        "usual",
+        "usual_ms",
+        "values",
+    )
 
     def __init__(self, entry: MeterEntry) -> None:
         self.entry = entry
@@ -162,7 +197,50 @@ class _Memory:
         self.newest_ms = -1
         self.values: Values = {}
         self.courses: dict[str, _Course | None] = {}  # None: not watched
+        self.usual: tuple[tuple[str, float, float], ...] = ()
+        self.usual_ms = inf
+        self.size = 0
+        self.still: Values = {}  # since when the power does not move
+        self.still_ms = -1
         self.ahead = 0
+
+    def goes_on(self, at_ms: int, values: Values, frozen_ms: int) -> bool:
+        """Take a reading that plainly follows from the last; False if it has to be looked at."""
+        last = self.values
+        if at_ms - self.newest_ms < self.usual_ms or len(values) != self.size:
+            return False
+        try:
+            for name, lowest, highest in self.usual:
+                if not lowest <= values[name] - last[name] <= highest:
+                    return False
+        except KeyError:
+            return False
+        power = values.get(_POWER)
+        if power != self.still.get(_POWER):
+            self.still, self.still_ms = values, at_ms
+        elif power and at_ms - self.still_ms >= frozen_ms:
+            return False
+        self.newest_ms, self.values = at_ms, values
+        return True
+
+    def recall(self) -> None:
+        """The newest reading stood for the courses; from here on they stand for themselves."""
+        for name, _, _ in self.usual:
+            course = self.courses[name]
+            if course is not None:
+                course.believe(self.newest_ms, self.values[name])
+        self.usual = ()
+        self.usual_ms = inf
+
+    def settle(self, elapsed_ms: float) -> None:
+        """If nothing of the newest reading is in doubt, the next may plainly follow from it."""
+        watched = [(name, self.courses.get(name)) for name in self.values]
+        courses = [(name, course) for name, course in watched if course is not None]
+        if any(course.run for _, course in courses):
+            return
+        self.usual_ms = _ROUGHLY * elapsed_ms
+        self.usual = tuple((name, *course.rule.plain(self.usual_ms)) for name, course in courses)
+        self.size = len(self.values)
 
 
 class Suspects:
@@ -183,7 +261,7 @@ class Suspects:
         for reading in latest:
             memory = self._begin(reading.meter, reading.at_ms)
             if memory is not None:
-                self._compare(memory, reading.meter, reading.at_ms, reading.values)
+                self._compare(memory, reading.at_ms, reading.values)
 
     def look(self, rows: Sequence[Row], *, now_ms: int, beside: Iterable[Rejection] = ()) -> Looked:
         """Look at a group's rows.
@@ -197,23 +275,43 @@ class Suspects:
         ordered = without(sorted(rows, key=_AT), suspects)
         believed: list[Row] = []
         latest_ms = now_ms + self._ahead_ms
-        memories = self._memories
+        memories, frozen_ms = self._memories, self._frozen_ms
         for row in ordered:
-            at_ms, values = row.at_ms, row.values
+            at_ms = row.at_ms
             memory = memories.get(row.meter)
-            if memory is None or at_ms >= memory.until_ms:
-                memory = self._begin(row.meter, at_ms)
-            if not values or memory is None or at_ms < memory.newest_ms:
-                believed.append(row)
-                continue
-            if at_ms > latest_ms or memory.ahead:
-                found = self._drifts(memory, row, is_ahead=at_ms > latest_ms)
+            if (
+                memory is None
+                or not memory.newest_ms < at_ms < memory.until_ms
+                or at_ms > latest_ms
+                or memory.ahead
+                or not memory.goes_on(at_ms, row.values, frozen_ms)
+            ):
+                found = self._judge(row, is_ahead=at_ms > latest_ms)
+                suspects += found
+                believed.append(_left_of(row, found) if found else row)
             else:
-                found = self._compare(memory, row.meter, at_ms, values)
-            believed.append(_left_of(row, found) if found else row)
-            suspects += found
+                believed.append(row)
         self.recent.extend(suspects)
         return Looked(rows=believed, suspects=suspects)
+
+    def _judge(self, row: Row, *, is_ahead: bool) -> list[Suspect]:
+        """What is suspect of a row that does not plainly follow; nothing of one that is late."""
+        memory = self._memories.get(row.meter)
+        if memory is None or row.at_ms >= memory.until_ms:
+            memory = self._begin(row.meter, row.at_ms)
+        if memory is None or not row.values or row.at_ms < memory.newest_ms:
+            return []
+        # Only ahead can be told: late is not wrong. After some in a row that is how its clock is.
+        memory.ahead = memory.ahead + 1 if is_ahead else 0
+        if is_ahead and memory.ahead <= self._how.readings:
+            # Nothing of it is remembered: it would make the next ones late.
+            return [_suspect(row, WHOLE_READING, Reason.CLOCK_DRIFT)]
+        if row.at_ms == memory.newest_ms:
+            return self._again(memory, row)
+        return [
+            _suspect(row, name, reason, last, last_ms)
+            for name, reason, last, last_ms in self._compare(memory, row.at_ms, row.values)
+        ]
 
     def _begin(self, meter: str, at_ms: int) -> _Memory | None:
         """A meter's first reading, or the first under another entry, has nothing before it."""
@@ -223,102 +321,58 @@ class Suspects:
         memory = self._memories[meter] = _Memory(entry)
         return memory
 
-    def _drifts(self, memory: _Memory, row: Row, *, is_ahead: bool) -> list[Suspect]:
-        """Only ahead can be told: late is not wrong. After some in a row that is how its clock is.
-
-        Of a reading that is held back nothing is remembered, or it would make the next ones late.
-        """
-        memory.ahead = memory.ahead + 1 if is_ahead else 0
-        if is_ahead and memory.ahead <= self._how.readings:
-            return [
-                Suspect(
-                    meter=row.meter,
-                    at_ms=row.at_ms,
-                    quantity=WHOLE_READING,
-                    value=None,
-                    reason=Reason.CLOCK_DRIFT,
-                )
-            ]
-        return self._compare(memory, row.meter, row.at_ms, row.values)
-
-    def _compare(self, memory: _Memory, meter: str, at_ms: int, values: Values) -> list[Suspect]:
-        if at_ms == memory.newest_ms:
-            return self._again(memory, meter, at_ms, values)
-        memory.newest_ms, memory.values = at_ms, values
-        courses = memory.courses
-        found: list[Suspect] = []
+    def _compare(self, memory: _Memory, at_ms: int, values: Values) -> list[_Doubt]:
+        """Each watched value against its course."""
+        memory.recall()
+        courses, readings = memory.courses, self._how.readings
+        found: list[_Doubt] = []
         for name, value in values.items():
-            try:
-                course = courses[name]
-            except KeyError:
+            if name not in courses:
                 rule = _rule(name, memory.entry, self._how)
                 courses[name] = _Course(rule, at_ms, value) if rule else None
-                continue
-            if course is None:
-                continue
-            last = course.value
-            reason = course.rule.fault(course.at_ms, last, at_ms, value)
-            if reason is None:
-                if value == last:
-                    course.at_ms, course.run = at_ms, 0
-                else:
-                    course.believe(at_ms, value)
-            else:
-                found.append(_compared(meter, at_ms, (name, value), reason, course))
-                self._follow(course, at_ms, value, reason)
-        power = courses.get(_POWER)
-        if power is not None and at_ms - power.since_ms >= self._frozen_ms:
-            found += self._frozen(memory, meter, at_ms, power)
-        return found
+            elif (course := courses[name]) is not None:
+                last, last_ms = course.value, course.at_ms
+                reason = course.follow(at_ms, value, readings)
+                if reason is not None:
+                    found.append((name, reason, last, last_ms))
+        is_first = memory.newest_ms < 0
+        elapsed_ms = memory.entry.cycle_s * 1000 if is_first else at_ms - memory.newest_ms
+        memory.newest_ms, memory.values = at_ms, values
+        memory.settle(elapsed_ms)
+        frozen = self._frozen(memory, at_ms, values)
+        return found or frozen
 
-    def _follow(self, course: _Course, at_ms: int, value: float, reason: Reason) -> None:
-        if reason is Reason.SOFT_LIMIT:
-            course.believe(at_ms, value)
-        else:
-            course.doubt(at_ms, value, self._how.readings)
-
-    def _again(self, memory: _Memory, meter: str, at_ms: int, values: Values) -> list[Suspect]:
+    def _again(self, memory: _Memory, row: Row) -> list[Suspect]:
         """The newest reading's instant once more: what comes late joins it, the first stays."""
         before = memory.values
         found = [
-            Suspect(
-                meter=meter,
-                at_ms=at_ms,
-                quantity=name,
-                value=value,
-                reason=Reason.SECOND_VALUE,
-                last=before[name],
-                last_ms=at_ms,
-            )
-            for name, value in values.items()
+            _suspect(row, name, Reason.SECOND_VALUE, before[name], row.at_ms)
+            for name, value in row.values.items()
             if name in before and before[name] != value
         ]
-        memory.values = values | before
+        memory.recall()
+        memory.values = row.values | before
         return found
 
-    def _frozen(self, memory: _Memory, meter: str, at_ms: int, power: _Course) -> list[Suspect]:
-        """The power did not move, and what it must have made was never counted."""
-        name = _TAKEN if power.value > 0 else _GIVEN
-        counter = memory.courses.get(name)
-        if counter is None or power.at_ms != at_ms:
+    def _frozen(self, memory: _Memory, at_ms: int, values: Values) -> list[_Doubt]:
+        """The power does not move, and what it must have made is never counted."""
+        power = values.get(_POWER)
+        if power is None:
             return []
-        still_ms = min(power.at_ms, counter.at_ms) - max(power.since_ms, counter.since_ms)
-        made_kwh = abs(power.value) * still_ms / _HOUR_MS
-        step = memory.entry.steps.get(name, 0.0) + _FLOAT32 * counter.value
-        if still_ms < self._frozen_ms or made_kwh <= 2 * step:
+        if power != memory.still.get(_POWER):
+            memory.still, memory.still_ms = values, at_ms
             return []
-        stuck = {_POWER: power.value, name: counter.value}
+        name = _TAKEN if power > 0 else _GIVEN
+        counted = values.get(name)
+        if at_ms - memory.still_ms < self._frozen_ms or counted is None:
+            return []
+        made_kwh = abs(power) * (at_ms - memory.still_ms) / _HOUR_MS
+        step = memory.entry.steps.get(name, 0.0) + _FLOAT32 * counted
+        if counted != memory.still.get(name) or made_kwh <= _STEPS_MISSED * step:
+            return []
         return [
-            Suspect(
-                meter=meter,
-                at_ms=at_ms,
-                quantity=quantity,
-                value=value,
-                reason=Reason.FROZEN,
-                last=value,
-                last_ms=max(power.since_ms, counter.since_ms),
-            )
-            for quantity, value in stuck.items()
+            (_POWER, Reason.FROZEN, power, memory.still_ms),
+            (name, Reason.FROZEN, counted, memory.still_ms),
         ]
 
 
@@ -368,21 +422,29 @@ def _gauge_rule(name: str, entry: MeterEntry, how: Tolerances) -> GaugeRule | No
     if name in how.jumps:
         most, within_s = how.jumps[name]
         return GaugeRule(most=most, within_ms=within_s * 1000)
-    # The power is watched in any case, for what is frozen.
-    return GaugeRule(most=inf, within_ms=inf) if name == _POWER else None
+    return None
 
 
-def _compared(
-    meter: str, at_ms: int, named: tuple[str, float], reason: Reason, course: _Course
+def _counts(reason: Reason | None) -> bool:
+    """Above the rated power is marked, and believed."""
+    return reason is None or reason is Reason.SOFT_LIMIT
+
+
+def _suspect(
+    row: Row,
+    quantity: str,
+    reason: Reason,
+    last: float | None = None,
+    last_ms: int | None = None,
 ) -> Suspect:
     return Suspect(
-        meter=meter,
-        at_ms=at_ms,
-        quantity=named[0],
-        value=named[1],
+        meter=row.meter,
+        at_ms=row.at_ms,
+        quantity=quantity,
+        value=row.values.get(quantity),
         reason=reason,
-        last=course.value,
-        last_ms=course.at_ms,
+        last=last,
+        last_ms=last_ms,
     )
 
 
