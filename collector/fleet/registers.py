@@ -15,6 +15,7 @@ from collector.fleet.index import Direction
 from documents.tree import Value
 
 _FLOAT_STEP = Fraction(1, 1000)  # what a float's display shows; its own bits are seen to apart
+_HALF = Fraction(1, 2)
 _SWAPPED = {
     "energy_import_kwh": "energy_export_kwh",
     "energy_export_kwh": "energy_import_kwh",
@@ -33,9 +34,9 @@ class Span(Struct, frozen=True, kw_only=True):
     """What one register can hold, in its quantity's unit, ratio and sign in it.
 
     Attributes:
-        lowest, highest: the extremes; None where the format has none (floats) or they are not
-            fixed. All bits set, and a signed format's two ends, are no values but the maker's
-            words for "none" and "too much": they lie outside.
+        lowest, highest: the extremes and half a step more; None where the format has none (floats)
+            or they are not fixed. All bits set, and a signed format's two ends, are no values but
+            the maker's words for "none" and "too much": they lie outside.
         step: the smallest difference; None where it is not fixed.
         rolls_over_at: where a counter returns to zero.
     """
@@ -129,7 +130,8 @@ def _span(line: Line, content: Line, meter: MeterSpec) -> Span:
     rolls_over_at = _rollover(line, whole[2] if whole else None, factor)
     if whole is None:
         return Span(step=float(abs(factor) * _FLOAT_STEP), rolls_over_at=rolls_over_at)
-    lowest, highest = sorted(float(end * factor) for end in whole[:2])
+    least, most = whole[0] - _HALF, whole[1] + _HALF  # whoever multiplies rounds a little
+    lowest, highest = sorted(float(end * factor) for end in (least, most))
     return Span(
         lowest=lowest, highest=highest, step=float(abs(factor)), rolls_over_at=rolls_over_at
     )
