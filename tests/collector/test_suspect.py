@@ -351,6 +351,9 @@ def test_another_value_for_the_newest_instant_is_suspect_and_what_comes_late_is_
 
     assert reasons(first, second) == [(-1, "active_power_kw", Reason.SECOND_VALUE)]
     assert reasons(first, first) == []
+    assert reasons(first, row(-1, frequency_hz=50.0), second) == [
+        (-1, "active_power_kw", Reason.SECOND_VALUE)
+    ]
     assert reasons(first, second, row(-1, frequency_hz=51.0)) == [
         (-1, "active_power_kw", Reason.SECOND_VALUE),
         (-1, "frequency_hz", Reason.SECOND_VALUE),
