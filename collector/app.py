@@ -20,6 +20,7 @@ from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.api import make_api
+from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.check import load_fleet
@@ -36,6 +37,7 @@ from collector.pipeline import Parts, Pipeline
 from collector.settings import CollectorSettings, DuckDbSettings
 from collector.settle.cells import DAY_MS
 from collector.store import ReadingStore, StoreIdentity
+from collector.suspect import Suspects
 from collector.validate import Gate
 from documents.settings import clock_of
 from link.broker import broker_of
@@ -101,6 +103,10 @@ class Collector:
         if claimed.value is None:
             raise StoppedEarly("asked to stop while the store was away")
         identity = claimed.value
+        latest = patience.until_done("store", self.store.latest)
+        if latest.value is None:
+            raise StoppedEarly("asked to stop while the store was away")
+        suspects = Suspects(self.fleet, latest.value)
         receiver = Receiver(self.state.ledgers())
         metrics = Metrics()
         answers = Answers(
@@ -128,6 +134,8 @@ class Collector:
         self._pipeline = Pipeline(
             Parts(
                 gate=Gate(self.fleet),
+                coherence=Coherence(self.fleet),
+                suspects=suspects,
                 store=self.store,
                 state=self.state,
                 marks=self.marks,
@@ -159,6 +167,7 @@ class Collector:
                 receiver=receiver,
                 answers=answers,
                 alerts=alerts,
+                suspects=suspects,
                 patience=patience,
                 metrics=metrics,
                 inbox=self._inbox,

@@ -20,6 +20,7 @@ from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.small_state import GatewayRecord, SmallState
 from collector.store import ReadingStore, StoreIdentity
+from collector.suspect import Suspect, Suspects
 from link.mqtt import Link
 from metering.delivery.receiver import Receiver
 from metering.errors import NenghaoError, TransientError
@@ -44,6 +45,7 @@ class Office(Struct, frozen=True, kw_only=True):
     receiver: Receiver
     answers: Answers
     alerts: AlertBook
+    suspects: Suspects
     patience: Patience
     metrics: Metrics
     inbox: Inbox
@@ -79,6 +81,9 @@ class RunningDesk:
             latency_p99_ms=p99_ms,
             counts=office.metrics.counts(),
         )
+
+    def suspects(self, limit: int) -> list[Suspect]:
+        return list(self._office.suspects.recent)[: -limit - 1 : -1]
 
     def gateways(self) -> list[GatewayView]:
         return [self._view(record) for record in self._office.state.gateways()]
