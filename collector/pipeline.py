@@ -25,7 +25,7 @@ from collector.small_state import (
     SmallState,
     StoredBatch,
 )
-from collector.store import Level, ReadingStore, Refusal, Rejection, StoreRefused, WriteOutcome
+from collector.store import Level, ReadingStore, Refusal, Rejection, Row, StoreRefused, WriteOutcome
 from collector.suspect import Suspects
 from collector.validate import Gate, Verdict
 from link.mqtt import Delivery
