@@ -28,12 +28,13 @@ T = TypeVar("T")
 
 
 class Status(BaseModel):
-    """What a person asks first."""
+    """What a person asks first; `jobs_failing` are jobs whose last run failed, and why."""
 
     store: str
     generation: int
     link: str
     down: dict[str, str]
+    jobs_failing: dict[str, str]
     inbox: int
     firing: int
     latency_p50_ms: float

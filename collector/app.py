@@ -5,12 +5,13 @@ import os
 import random
 import signal
 import threading
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import structlog
 
+from collector.adapters.apscheduler import ApschedulerTrigger
 from collector.adapters.duckdb import DuckDbReadingStore
 from collector.adapters.http import HttpServer
 from collector.adapters.influx import InfluxReadingStore
@@ -20,21 +21,26 @@ from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.api import make_api
 from collector.desk import Office, RunningDesk
+from collector.doors.jobs import make_jobs_door
 from collector.fleet.check import load_fleet
 from collector.fleet.codes import local_day
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
+from collector.jobs.job import Job, Progress
+from collector.jobs.runner import JobRunner
+from collector.jobs.runner import Parts as JobParts
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
 from collector.settings import CollectorSettings, DuckDbSettings
+from collector.settle.cells import DAY_MS
 from collector.store import ReadingStore, StoreIdentity
 from collector.validate import Gate
 from documents.settings import clock_of
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
-from metering.clock import SystemClock
+from metering.clock import Clock, SystemClock
 from metering.delivery.receiver import Receiver
 from metering.errors import PermanentError, TransientError
 from metering.topic import Leaf, subscription
@@ -42,7 +48,9 @@ from metering.topic import Leaf, subscription
 log = structlog.get_logger()
 
 _INBOX_LIMIT = 400
-_HOUSEKEEPING_S = 3600.0
+_ROUSE_S = 60.0  # real seconds: a machine's clock that is set back stops no job for longer
+_LOOK_MS = 5_000  # of wall time, between two looks for due jobs
+_SHORTEST_LOOK_S = 0.25
 
 
 class AlreadyRunning(PermanentError):
@@ -86,7 +94,6 @@ class Collector:
         self.store = _open_store(settings, folder)
         self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
         self.marks = DirtyMarks()
-        self._keep_batches_ms = settings.keep_batches_days * 86_400_000
         self._patience = patience = Patience(self._stopping, self._clock, random.random)
         claimed = patience.until_done(
             "store", lambda: claim(self.store, self.state.generation(), self.fleet)
@@ -133,6 +140,17 @@ class Collector:
                 patience=patience,
             )
         )
+        self.jobs = JobRunner(
+            _jobs(settings, self.state, self._clock),
+            JobParts(
+                log=self.state.job_log,
+                clock=self._clock,
+                patience=patience,
+                metrics=metrics,
+                trigger=ApschedulerTrigger(_look_every_s(self._clock)),
+                stopping=self._stopping,
+            ),
+        )
         self.desk = RunningDesk(
             Office(
                 fleet=self.fleet,
@@ -145,9 +163,11 @@ class Collector:
                 metrics=metrics,
                 inbox=self._inbox,
                 link=self._link,
+                jobs=self.jobs,
             )
         )
-        api = make_api(self.desk, self.store, self.state, metrics)
+        doors = (make_jobs_door(self.jobs, self.state.job_log),)
+        api = make_api(self.desk, self.store, self.state, metrics, doors)
         self._server = HttpServer(api, settings.api.host, settings.api.port)
         self._thread = threading.Thread(target=self._work, name="pipeline")
 
@@ -159,13 +179,13 @@ class Collector:
         self._server.start()
         self._thread.start()
         self._link.start()
+        self.jobs.start()
         log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
 
     def wait(self) -> bool:
         """Live until somebody asks to stop, then stop; False if the pipeline died by itself."""
-        while not self._stopping.wait(_HOUSEKEEPING_S):
-            old_ms = self._clock.now_ms() - self._keep_batches_ms
-            self._patience.until_done("small state", partial(self.state.forget_before, old_ms))
+        while not self._stopping.wait(_ROUSE_S):
+            self.jobs.rouse()
         self.stop()
         return not self._failed
 
@@ -174,6 +194,7 @@ class Collector:
         self._stopping.set()
         self._inbox.close()
         self._thread.join()
+        self.jobs.stop()
         self._link.stop()
         self._server.stop()
         self.store.close()
@@ -271,6 +292,34 @@ def _open_store(settings: CollectorSettings, folder: Path) -> ReadingStore:
         timeout_s=store.timeout_s,
         gzip=store.gzip,
     )
+
+
+def _jobs(settings: CollectorSettings, state: SqlSmallState, clock: Clock) -> tuple[Job, ...]:
+    """What runs by itself, in the order in which each has its turn."""
+    wanted = settings.jobs.housekeeping
+    housekeeping = Job(
+        name="housekeeping",
+        title="清理",
+        schedule=wanted.schedule(),
+        work=_housekeeping(settings, state, clock),
+    )
+    return (housekeeping,) if wanted.enabled else ()
+
+
+def _housekeeping(
+    settings: CollectorSettings, state: SqlSmallState, clock: Clock
+) -> Callable[[int, Progress], str]:
+    def forget(_period_ms: int, _progress: Progress) -> str:
+        now_ms = clock.now_ms()
+        batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
+        runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
+        return f"清除 {batches} 个批次摘要、{runs} 条任务记录"
+
+    return forget
+
+
+def _look_every_s(clock: Clock) -> float:
+    return min(_LOOK_MS / 1000, max(clock.real_s(_LOOK_MS), _SHORTEST_LOOK_S))
 
 
 def _topics(settings: CollectorSettings, fleet: Fleet) -> tuple[str, ...]:

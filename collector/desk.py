@@ -15,6 +15,7 @@ from collector.answer import Answers
 from collector.api import EpochView, GatewayView, ResendAnswer, Status
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
+from collector.jobs.runner import JobRunner
 from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.small_state import GatewayRecord, SmallState
@@ -47,6 +48,7 @@ class Office(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     inbox: Inbox
     link: Link
+    jobs: JobRunner
 
 
 class RunningDesk:
@@ -70,6 +72,7 @@ class RunningDesk:
             generation=office.answers.generation,
             link="up" if office.link.is_up else "down",
             down=dict(office.patience.down),
+            jobs_failing=office.jobs.failing,
             inbox=len(office.inbox),
             firing=len(office.alerts.firing),
             latency_p50_ms=p50_ms,

@@ -29,6 +29,7 @@ class Metrics:
         self._rejected = self._counter("rejected_values", "Values a gate rejected", "reason")
         self._quarantined = self._counter("quarantined", "Deliveries set aside", "reason")
         self._alerts = self._counter("alert_transitions", "Alert transitions", "state")
+        self._job_runs = self._counter("job_runs", "Runs of jobs that ended", "job", "outcome")
         self.latency = Latency(self.registry)
         self.inbox = Gauge(
             f"{_PREFIX}_inbox_deliveries", "Deliveries waiting", registry=self.registry
@@ -45,6 +46,9 @@ class Metrics:
 
     def alerted(self, state: str) -> None:
         self._alerts.labels(state).inc()
+
+    def ran(self, job: str, outcome: str) -> None:
+        self._job_runs.labels(job, outcome).inc()
 
     def counts(self) -> dict[str, float]:
         """Every count by its name (and label), without the prefix; for the status and the demo."""

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from collector.fleet.codes import Id, QuantityName
+from collector.jobs.periods import Every
+from collector.settle.cells import DAY_MS
 from documents.finding import Problem
 from documents.load import load
 from documents.secret import Secret
@@ -15,6 +17,7 @@ from documents.settings import BrokerSettings, ReplaySettings
 from documents.strict import Strict, matching
 from link.mqtt import Broker, LinkInvalid
 
+TimeOfDay = Annotated[str, matching(r"([01][0-9]|2[0-3]):[0-5][0-9]", 'a time like "00:20"')]
 Share = Annotated[
     str,
     matching(
@@ -73,6 +76,59 @@ class RuleSettings(Strict):
     meters: tuple[str, ...] | None = None
 
 
+class SettlementSettings(Strict):
+    """Consumption is settled at every so many minutes of the hour, and a while after.
+
+    Attributes:
+        delay_s: what was read until then shall have arrived.
+    """
+
+    enabled: bool = True
+    every_min: Literal[5, 10, 15, 20, 30, 60] = 15
+    delay_s: Annotated[int, Field(ge=0, lt=3600)] = 60
+
+    def schedule(self) -> Every:
+        return Every(width_ms=self.every_min * 60_000, delay_ms=self.delay_s * 1000)
+
+
+class DailySettings(Strict):
+    """A job of each day in Shanghai, done `at` a time of the day after it."""
+
+    enabled: bool = True
+    at: TimeOfDay
+
+    def schedule(self) -> Every:
+        hours, minutes = map(int, self.at.split(":"))
+        return Every(width_ms=DAY_MS, delay_ms=hours * 3_600_000 + minutes * 60_000)
+
+
+class VerificationSettings(DailySettings):
+    """日校核."""
+
+    at: TimeOfDay = "00:20"
+
+
+class HousekeepingSettings(DailySettings):
+    """Old digests and old runs are forgotten."""
+
+    at: TimeOfDay = "03:30"
+
+
+class JobsSettings(Strict):
+    """What runs by itself, and when; all times are Shanghai's.
+
+    Attributes:
+        catch_up_days: of days missed while the collector was down, so many are verified.
+        keep_runs_days: how long the log of runs reaches back.
+    """
+
+    settlement: SettlementSettings = SettlementSettings()
+    verification: VerificationSettings = VerificationSettings()
+    housekeeping: HousekeepingSettings = HousekeepingSettings()
+    catch_up_days: Annotated[int, Field(ge=1, le=366)] = 31
+    keep_runs_days: Annotated[int, Field(ge=1)] = 90
+
+
 class CollectorSettings(Strict):
     """One collector process.
 
@@ -99,6 +155,7 @@ class CollectorSettings(Strict):
     rules: tuple[RuleSettings, ...] = ()
     clock: ReplaySettings | None = None
     keep_batches_days: Annotated[int, Field(ge=1)] = 90
+    jobs: JobsSettings = JobsSettings()
 
 
 def load_settings(path: Path) -> CollectorSettings:

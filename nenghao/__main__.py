@@ -25,6 +25,7 @@ _EXTRAS = {
     "export": "collector",
     "correct": "collector",
     "entry": "collector",
+    "job": "collector",
     "simulate": "gateway",
     "demo": "gateway,collector",
 }

@@ -28,7 +28,7 @@ def run(file: Path) -> None:
 
 @collector.command()
 def status(*, api: Api = _API, json: Json = False) -> None:
-    """What the running collector is doing; exit 1 if something is down."""
+    """What the running collector is doing; exit 1 if something is down or a job fails."""
     answer = ask(api, "GET", "/status")
     gateways = ask(api, "GET", "/gateways")
     if json:
@@ -49,7 +49,7 @@ def status(*, api: Api = _API, json: Json = False) -> None:
                 for g in gateways
             ),
         )
-    if answer["down"] or answer["link"] != "up":
+    if answer["down"] or answer["jobs_failing"] or answer["link"] != "up":
         raise typer.Exit(FOUND)
 
 
@@ -57,12 +57,17 @@ def _rows(answer: dict[str, Any]) -> list[tuple[str, Any]]:
     counts = answer["counts"]
     return [
         ("链路 link", answer["link"]),
-        ("故障 down", "; ".join(f"{k}: {v}" for k, v in answer["down"].items()) or "无"),
+        ("故障 down", _listed(answer["down"])),
+        ("任务失败 jobs", _listed(answer["jobs_failing"])),
         ("已入库 (个值)", f"{counts.get('stored_values', 0):.0f}"),
         ("待处理 (条)", answer["inbox"]),
         ("报警中 (条)", answer["firing"]),
         ("入库延迟 p50/p99 (ms)", f"{answer['latency_p50_ms']} / {answer['latency_p99_ms']}"),
     ]
+
+
+def _listed(troubles: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {message}" for name, message in troubles.items()) or "无"
 
 
 @collector.command()

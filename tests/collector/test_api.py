@@ -22,6 +22,7 @@ from metering.delivery.ranges import Ranges
 from metering.reading import Reading
 from metering.wire import EpochHeld
 from tests.fakes.centre import Centre, example_fleet
+from tests.fakes.jobs import job_runner
 from tests.fakes.link import (
     EPOCH,
     GATEWAY,
@@ -55,6 +56,7 @@ class Running:
                 metrics=self.centre.metrics,
                 inbox=self.inbox,
                 link=self.centre.link,
+                jobs=job_runner(),
             )
         )
         api = make_api(self.desk, self.centre.store, self.centre.state, self.centre.metrics)

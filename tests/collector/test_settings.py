@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.jobs.periods import Every
 from collector.settings import DuckDbSettings, InfluxSettings, load_settings
 from documents.finding import DocumentInvalid
 
@@ -66,6 +67,11 @@ def test_what_is_left_out_has_a_default() -> None:
     assert (settings.api.host, settings.api.port) == ("127.0.0.1", 8090)
     assert (settings.rules, settings.shares, settings.clock) == ((), None, None)
     assert settings.keep_batches_days == 90
+    jobs = settings.jobs
+    assert jobs.settlement.schedule() == Every(width_ms=900_000, delay_ms=60_000)
+    assert jobs.verification.schedule() == Every(width_ms=86_400_000, delay_ms=20 * 60_000)
+    assert jobs.housekeeping.schedule() == Every(width_ms=86_400_000, delay_ms=210 * 60_000)
+    assert (jobs.settlement.enabled, jobs.catch_up_days, jobs.keep_runs_days) == (True, 31, 90)
 
 
 def test_a_full_file_is_read_as_it_is_meant() -> None:
@@ -241,3 +247,34 @@ def test_all_mistakes_are_said_at_once_in_the_order_of_the_file() -> None:
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(DocumentInvalid, match=r"^nowhere\.yaml: "):
         load_settings(Path("nowhere.yaml"))
+
+
+# -- jobs --------------------------------------------------------------------------------------
+
+
+def test_jobs_are_timed_and_turned_off() -> None:
+    text = DUCKDB + (
+        "jobs: {settlement: {every_min: 60, delay_s: 0, enabled: false}, "
+        "verification: {at: '23:59'}, housekeeping: {at: 13:30}}\n"
+    )
+
+    jobs = load_settings(write(text)).jobs
+
+    assert jobs.settlement.schedule() == Every(width_ms=3_600_000)
+    assert not jobs.settlement.enabled
+    assert jobs.verification.schedule().delay_ms == (24 * 60 - 1) * 60_000
+    assert jobs.housekeeping.schedule().delay_ms == 810 * 60_000
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("verification: {at: '24:00'}", 'a time like "00:20"'),
+        ("verification: {at: '3:30'}", 'a time like "00:20"'),
+        ("settlement: {every_min: 7}", "every_min"),
+        ("keep_runs_days: 0", "keep_runs_days"),
+        ("settlement: {every_mins: 15}", "every_min"),
+    ],
+)
+def test_a_wrong_time_of_a_job_is_named(line: str, message: str) -> None:
+    assert message in mistakes(f"{DUCKDB}jobs: {{{line}}}\n")
