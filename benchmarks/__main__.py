@@ -15,6 +15,7 @@ from benchmarks import box, collector, drain, flash, gateway, latency, line, sto
 from benchmarks.figure import Figure, Profile, Result, machine
 from benchmarks.report import write_report
 from benchmarks.scale import FULL, QUICK, Scale
+from benchmarks.truth import bench as truth
 from nenghao.logs import set_up_logs
 
 MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
@@ -26,6 +27,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
     "line": line.measure,
     "box": box.measure,
     "flash": flash.measure,
+    "truth": truth.measure,
 }
 _WIDTH = 180  # of a table that goes into a file
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

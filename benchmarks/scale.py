@@ -20,6 +20,7 @@ class Scale(Struct, frozen=True, kw_only=True):
         many_s: how long each of them is watched.
         week_s: real seconds in which a simulated week passes.
         flash_steps: of the spool, on a disk whose writes are counted.
+        truth_series: measured series into which faults are injected.
     """
 
     store_values: int
@@ -36,6 +37,7 @@ class Scale(Struct, frozen=True, kw_only=True):
     many_s: float
     week_s: float
     flash_steps: int
+    truth_series: int
 
 
 FULL = Scale(
@@ -53,6 +55,7 @@ FULL = Scale(
     many_s=15,
     week_s=120,
     flash_steps=1_000,
+    truth_series=6,
 )
 QUICK = Scale(
     store_values=200_000,
@@ -69,4 +72,5 @@ QUICK = Scale(
     many_s=4,
     week_s=0,
     flash_steps=100,
+    truth_series=2,
 )

@@ -21,6 +21,7 @@ from collector.metrics import Metrics
 from collector.receive import PoisonReason
 from collector.settings import CollectorSettings
 from collector.settings import load_settings as load_collector
+from collector.settle.rule import Rule
 from collector.validate import Reason
 from documents.tree import read_mapping
 from gateways.settings import GatewaySettings
@@ -66,6 +67,15 @@ def rows(table: str) -> list[list[str]]:
     """The cells of a table's lines, heading and rule left out."""
     lines = [line for line in table.strip().splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+# ---- the store
+
+
+def test_the_bits_of_rules_stand_in_the_data_contract_in_their_order() -> None:
+    (line,) = (one for one in text(CONTRACT).splitlines() if one.startswith("Bits of `rules`"))
+
+    assert re.findall(r"`(\w+)`", line)[1:] == [rule.value for rule in Rule]
 
 
 # ---- commands

@@ -373,3 +373,29 @@ def test_an_answer_that_is_not_influxdbs_is_away(
 
     with pytest.raises(StoreAway):
         store.latest()
+
+
+def test_a_column_holds_an_instant_that_stands_in_two_series_once(
+    store: InfluxReadingStore,
+) -> None:
+    lines = [
+        b"reading,circuit=%b,meter=x volume_m3=%b %d" % (circuit, value, JUNE_MS + at_ms)
+        for circuit, value, at_ms in (
+            (b"a", b"1", 0),
+            (b"a", b"2", 1),
+            (b"b", b"2", 1),
+            (b"a", b"3", 2),
+            (b"b", b"3", 2),
+        )
+    ]
+    assert store.bucket.send(lines, "ms") == {}
+
+    (column,) = store.columns(["x"], ["volume_m3"], 0, 2**41)
+    before = store.nearest("x", "volume_m3", JUNE_MS + 3, later=False, most=3)
+    after = store.nearest("x", "volume_m3", JUNE_MS + 1, later=True, most=2)
+
+    assert column.values.tolist() == [1.0, 2.0, 3.0]
+    assert before is not None
+    assert before.values.tolist() == [1.0, 2.0, 3.0]
+    assert after is not None
+    assert after.values.tolist() == [2.0, 3.0]

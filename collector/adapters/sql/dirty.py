@@ -32,7 +32,7 @@ _ORDERED = sa.select(dirty_days).order_by(dirty_days.c.meter, dirty_days.c.day_m
 
 def mark(connection: Connection, days: Iterable[tuple[str, int]]) -> None:
     """Mark within the caller's transaction."""
-    pairs = list(dict.fromkeys(days))
+    pairs = sorted(set(days))  # in the order of clearing: two transactions never wait crosswise
     if not pairs:
         return
     number = connection.execute(_NEXT).scalar_one()

@@ -54,7 +54,7 @@ class SqlEntryBook:
     ) -> list[Entry]:
         some = _chosen(start_ms, end_ms)
         with self._database.reading("list entries") as connection:
-            gone = taken_back(_undos(connection)) if in_force else None
+            gone = taken_back(_undos(connection, meters)) if in_force else None
             found: list[Entry] = []
             for query in _of(meters, some):
                 found += _newest(connection, query, gone, limit)
@@ -101,8 +101,13 @@ def _of(meters: Sequence[str] | None, query: sa.Select[Any]) -> Iterator[sa.Sele
         yield query.where(table.c.meter.in_(wanted[start : start + _METERS_AT_ONCE]))
 
 
-def _undos(connection: Connection) -> list[tuple[int, int]]:
-    return [(number, undoes) for number, undoes in connection.execute(_UNDOS)]
+def _undos(connection: Connection, meters: Sequence[str] | None) -> list[tuple[int, int]]:
+    """An UNDO is of the same meter as what it takes back."""
+    return [
+        (number, undoes)
+        for query in _of(meters, _UNDOS)
+        for number, undoes in connection.execute(query)
+    ]
 
 
 def _newest(

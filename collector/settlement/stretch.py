@@ -1,0 +1,76 @@
+"""Stretch: marked days -> stretches of days settled in one go, in groups that fit memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+
+from msgspec import Struct, structs
+
+from collector.dirty import DirtyDay
+from collector.settle.cells import DAY_MS
+
+_BRIDGE_MS = 2 * DAY_MS  # days in between that are settled along with their neighbours
+_LONGEST_MS = 62 * DAY_MS
+
+
+class Stretch(Struct, frozen=True, kw_only=True):
+    """Whole days of one meter, `[start_ms, end_ms)`, and the marks that they answer."""
+
+    meter: str
+    start_ms: int
+    end_ms: int
+    days: tuple[DirtyDay, ...] = ()
+
+
+def stretches(days: Iterable[DirtyDay]) -> list[Stretch]:
+    """Marks by (meter, day_ms) -> stretches in the same order.
+
+    Days that lie near each other are one stretch; one of years is cut, so that memory is bounded.
+    """
+    found: list[Stretch] = []
+    for meter, mine in groupby(days, lambda day: day.meter):
+        for day in mine:
+            last = found[-1] if found and found[-1].meter == meter else None
+            end_ms = day.day_ms + DAY_MS
+            if (
+                last is not None
+                and day.day_ms <= last.end_ms + _BRIDGE_MS
+                and end_ms - last.start_ms <= _LONGEST_MS
+            ):
+                found[-1] = structs.replace(last, end_ms=end_ms, days=(*last.days, day))
+            else:
+                found.append(Stretch(meter=meter, start_ms=day.day_ms, end_ms=end_ms, days=(day,)))
+    return found
+
+
+def groups(
+    found: Sequence[Stretch], readings_a_day: Callable[[str], float], most: int
+) -> Iterator[list[Stretch]]:
+    """Stretches of about the same time together, at most about `most` readings each.
+
+    Older ones first: what a long gap looks like is told by the days before it.
+
+    Args:
+        readings_a_day: of a meter, counters and all.
+    """
+    group: list[Stretch] = []
+    held = 0.0
+    ordered = sorted(found, key=lambda one: (one.start_ms // _LONGEST_MS, one.meter, one.start_ms))
+    for one in ordered:
+        days = (one.end_ms - one.start_ms) / DAY_MS + 2
+        size = days * readings_a_day(one.meter)
+        near = not group or (
+            one.start_ms // _LONGEST_MS == group[0].start_ms // _LONGEST_MS
+            and _reach(group, one) <= 2 * _LONGEST_MS
+        )
+        if group and (held + size > most or not near):
+            yield group
+            group, held = [], 0.0
+        group.append(one)
+        held += size
+    if group:
+        yield group
+
+
+def _reach(group: Sequence[Stretch], one: Stretch) -> int:
+    start = min(one.start_ms, *(other.start_ms for other in group))
+    return max(one.end_ms, *(other.end_ms for other in group)) - start
