@@ -44,6 +44,7 @@ def served_alone(settings: CollectorSettings, folder: Path) -> Iterator[str]:
         undo.callback(server.stop)
         workshop.lock.tell(server.url)
         yield server.url
+        workshop.settling.finish()  # what was begun; if the command breaks off, it is stopped
 
 
 class _OneByOne:

@@ -23,6 +23,7 @@ from collector.inbox import Inbox
 from collector.jobs.job import Job, Progress
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
+from collector.jobs.settling import settlement_job
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
 from collector.settings import CollectorSettings
@@ -114,7 +115,7 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(settings, self.state, self._clock),
+            _jobs(settings, workshop),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -171,6 +172,7 @@ class Collector:
         self._stopping.set()
         self._inbox.close()
         self._thread.join()
+        self._workshop.settling.stop()
         self.jobs.stop()
         self._link.stop()
         self._server.stop()
@@ -218,16 +220,23 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
     return collector.wait()
 
 
-def _jobs(settings: CollectorSettings, state: SqlSmallState, clock: Clock) -> tuple[Job, ...]:
+def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
     """What runs by itself, in the order in which each has its turn."""
-    wanted = settings.jobs.housekeeping
+    wanted = settings.jobs
+    settlement = Job(
+        name="settlement",
+        title="结算",
+        schedule=wanted.settlement.schedule(),
+        work=settlement_job(workshop.settling),
+    )
     housekeeping = Job(
         name="housekeeping",
         title="清理",
-        schedule=wanted.schedule(),
-        work=_housekeeping(settings, state, clock),
+        schedule=wanted.housekeeping.schedule(),
+        work=_housekeeping(settings, workshop.state, workshop.clock),
     )
-    return (housekeeping,) if wanted.enabled else ()
+    every = ((wanted.settlement, settlement), (wanted.housekeeping, housekeeping))
+    return tuple(job for its, job in every if its.enabled)
 
 
 def _housekeeping(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
+from collector.adapters.calendar import WarningCalendar, load_calendar
 from collector.adapters.duckdb import DuckDbReadingStore
 from collector.adapters.duckdb_intervals import DuckDbIntervalStore
 from collector.adapters.folder_lock import FolderLock
@@ -18,6 +19,7 @@ from collector.adapters.influx_intervals import InfluxIntervalStore
 from collector.adapters.sql import SqlSmallState
 from collector.doors.editing import Turn, editing_door
 from collector.doors.export import export_door
+from collector.doors.settling import settling_door
 from collector.editing.editor import Editor
 from collector.editing.intake import Intake
 from collector.editing.proposal import Office
@@ -25,9 +27,11 @@ from collector.fleet.check import load_fleet
 from collector.fleet.codes import local_day
 from collector.fleet.index import Fleet
 from collector.intervals import IntervalStore
+from collector.jobs.settling import Settling
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.settings import CollectorSettings, DuckDbSettings
+from collector.settlement.service import Parts, Settlement
 from collector.store import ReadingStore, StoreIdentity
 from documents.settings import clock_of
 from metering.clock import SystemClock
@@ -69,7 +73,26 @@ class Workshop:
             undo.callback(self.state.close)
             self.marks = DirtyMarks()
             self.metrics = Metrics()
+            self.settling = Settling(
+                self._settlement(folder / settings.config), self.store, self.fleet, self.clock
+            )
+            undo.callback(self.settling.stop)
             self._undo = undo.pop_all()
+
+    def _settlement(self, config: Path) -> Settlement:
+        return Settlement(
+            Parts(
+                store=self.store,
+                intervals=self.intervals,
+                dirty=self.state.dirty_book,
+                marks=self.marks,
+                entries=self.state.entry_book,
+                epochs=self.state.epoch_book,
+                fleet=self.fleet,
+                clock=self.clock,
+                classify=WarningCalendar(load_calendar(config)).classify,
+            )
+        )
 
     def claim(self) -> StoreIdentity:
         """The store says who it is; a new one takes the fleet's id, another's is refused."""
@@ -87,6 +110,7 @@ class Workshop:
         return (
             editing_door(Editor(office), book, intake, self.clock, turn),
             export_door(self.fleet, self.store, self.intervals),
+            settling_door(self.settling, self.state.dirty_book),
         )
 
     def close(self) -> None:
