@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import box, collector, drain, flash, gateway, latency, line, store
+from benchmarks import box, collector, drain, flash, gate, gateway, latency, line, store
 from benchmarks.figure import Figure, Profile, Result, machine
 from benchmarks.report import write_report
 from benchmarks.scale import FULL, QUICK, Scale
@@ -20,6 +20,7 @@ from nenghao.logs import set_up_logs
 
 MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
     "store": store.measure,
+    "gate": gate.measure,
     "collector": collector.measure,
     "latency": latency.measure,
     "gateway": gateway.measure,

@@ -107,32 +107,42 @@ class _Gateway:
 
 def minute_of_readings(number: int, at_ms: int, chance: random.Random) -> tuple[Reading, ...]:
     """One cycle of a gateway's 50 meters; instants and decimals as meters have them."""
-    names = quantities()
     minutes = at_ms // _MINUTE_MS
     return tuple(
         Reading(
             meter=meter_id(number, meter),
             at_ms=at_ms + meter * 21,
-            values={
-                name: _value(name, digits, (number * METERS + meter, minutes), chance)
-                for name, digits in names
-            },
+            values=_values((number * METERS + meter, minutes), chance),
         )
         for meter in range(1, METERS + 1)
     )
 
 
-def _value(name: str, digits: int, point: tuple[int, int], chance: random.Random) -> float:
-    """A plausible value at a meter and a minute; every counter has a past and a pace of its own."""
+def _values(point: tuple[int, int], chance: random.Random) -> dict[str, float]:
+    """Plausible values at a meter and a minute, in agreement with each other as a meter's are.
+
+    Every counter has a past and a pace of its own, within the 12 kW that the circuit is rated for.
+    """
     meter, minutes = point
-    if name.endswith(("_kwh", "_kvarh")):
-        grown = minutes % 1_000_000 * 0.07 * (1 + meter % 13)
-        return round(meter * 731.7 + grown + chance.random() * 0.05, digits)
-    if name == "frequency_hz":
-        return round(chance.gauss(50, 0.02), digits)
-    if name == "power_factor":
-        return round(min(1.0, chance.gauss(0.93, 0.02)), digits)
-    return round(abs(chance.gauss(220 if name.startswith("voltage") else 12, 3)), digits)
+    grown = meter * 731.7 + minutes % 1_000_000 * 0.01 * (1 + meter % 13)
+    factor = min(1.0, chance.gauss(0.93, 0.02))
+    phases = [abs(chance.gauss(2.6, 0.3)) for _ in range(3)]
+    said = {
+        "frequency_hz": chance.gauss(50, 0.02),
+        "power_factor": factor,
+        "active_power_kw": sum(phases),
+        "reactive_power_kvar": sum(phases) * (1 / factor**2 - 1) ** 0.5,
+        "apparent_power_kva": sum(phases) / factor,
+    }
+    for phase, kilowatts in enumerate(phases, 1):
+        volts = chance.gauss(220, 3)
+        said[f"active_power_l{phase}_kw"] = kilowatts
+        said[f"voltage_l{phase}_v"] = volts
+        said[f"current_l{phase}_a"] = kilowatts / factor / volts * 1000
+    return {
+        name: round(said.get(name, grown + chance.random() * 0.005), digits)
+        for name, digits in quantities()
+    }
 
 
 def _sealed(number: int, epoch: str, batches: int, now_ms: int) -> list[Sealed]:

@@ -8,6 +8,7 @@ class Scale(Struct, frozen=True, kw_only=True):
 
     Attributes:
         store_values: into each bare store.
+        gate_values: through gate 1 alone.
         rounds: minutes of readings that each of the collector's twenty gateways sends.
         live_s: how long gateways are watched at one-second polls.
         worst_s: the same for meters that need seven requests.
@@ -24,6 +25,7 @@ class Scale(Struct, frozen=True, kw_only=True):
     """
 
     store_values: int
+    gate_values: int
     rounds_duckdb: int
     rounds_influx: int
     live_s: float
@@ -42,6 +44,7 @@ class Scale(Struct, frozen=True, kw_only=True):
 
 FULL = Scale(
     store_values=2_000_000,
+    gate_values=2_000_000,
     rounds_duckdb=200,
     rounds_influx=75,
     live_s=32,
@@ -59,6 +62,7 @@ FULL = Scale(
 )
 QUICK = Scale(
     store_values=200_000,
+    gate_values=400_000,
     rounds_duckdb=20,
     rounds_influx=10,
     live_s=4,

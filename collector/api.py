@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from collector.metrics import Metrics
 from collector.small_state import SmallState
 from collector.store import LAST_AT_MS, ReadingStore
+from collector.suspect import Suspect
 from metering.errors import TransientError
 from metering.quantity import QUANTITIES
 
@@ -79,6 +80,10 @@ class Desk(Protocol):
     def status(self) -> Status: ...
 
     def gateways(self) -> list[GatewayView]: ...
+
+    def suspects(self, limit: int) -> list[Suspect]:
+        """What live alerts did not see, since the start, the newest first."""
+        ...
 
     def resend(self, since_ms: int) -> ResendAnswer:
         """Ask the gateways again for everything received since then."""
@@ -145,6 +150,10 @@ def _operation(desk: Desk, state: SmallState) -> APIRouter:
     @door.get("/alerts")
     def alerts(limit: Most = 100) -> Response:
         return _json(_patient(lambda: state.alert_entries(limit)))
+
+    @door.get("/suspects")
+    def suspects(limit: Most = 100) -> Response:
+        return _json(desk.suspects(limit))
 
     @door.get("/quarantine")
     def quarantine(limit: Annotated[int, Query(ge=1, le=_MOST_PAYLOADS)] = 100) -> Response:

@@ -16,6 +16,7 @@ from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.api import make_api
+from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
@@ -28,6 +29,7 @@ from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
 from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
+from collector.suspect import Suspects
 from collector.validate import Gate
 from collector.workshop import Workshop
 from link.broker import broker_of
@@ -76,6 +78,10 @@ class Collector:
         if claimed.value is None:
             raise StoppedEarly("asked to stop while the store was away")
         identity = claimed.value
+        latest = patience.until_done("store", self.store.latest)
+        if latest.value is None:
+            raise StoppedEarly("asked to stop while the store was away")
+        suspects = Suspects(self.fleet, latest.value)
         receiver = Receiver(self.state.ledgers())
         answers = Answers(
             receiver,
@@ -102,6 +108,8 @@ class Collector:
         self._pipeline = Pipeline(
             Parts(
                 gate=Gate(self.fleet),
+                coherence=Coherence(self.fleet),
+                suspects=suspects,
                 store=self.store,
                 state=self.state,
                 marks=workshop.marks,
@@ -133,6 +141,7 @@ class Collector:
                 receiver=receiver,
                 answers=answers,
                 alerts=alerts,
+                suspects=suspects,
                 patience=patience,
                 metrics=metrics,
                 inbox=self._inbox,

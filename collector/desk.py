@@ -22,6 +22,7 @@ from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.small_state import GatewayRecord, SmallState
 from collector.store import ReadingStore, StoreIdentity
+from collector.suspect import Suspect, Suspects
 from link.mqtt import Link
 from metering.delivery.receiver import EpochLedger, Receiver
 from metering.errors import NenghaoError, TransientError
@@ -52,6 +53,7 @@ class Office(Struct, frozen=True, kw_only=True):
     receiver: Receiver
     answers: Answers
     alerts: AlertBook
+    suspects: Suspects
     patience: Patience
     metrics: Metrics
     inbox: Inbox
@@ -87,6 +89,9 @@ class RunningDesk:
             latency_p99_ms=p99_ms,
             counts=office.metrics.counts(),
         )
+
+    def suspects(self, limit: int) -> list[Suspect]:
+        return list(self._office.suspects.recent)[: -limit - 1 : -1]
 
     def gateways(self) -> list[GatewayView]:
         office = self._office
@@ -169,6 +174,11 @@ class IdleDesk:
             _view(record, self._fleet, receiver.ledgers(record.gateway))
             for record in self._state.gateways()
         ]
+
+    def suspects(self, limit: int) -> list[Suspect]:
+        """None: nothing is looked at as it comes."""
+        del limit
+        return []
 
     def resend(self, since_ms: int) -> ResendAnswer:
         del since_ms

@@ -27,6 +27,9 @@ class Metrics:
             "unreadable_states", "States, and words about a link, that made no sense"
         )
         self._rejected = self._counter("rejected_values", "Values a gate rejected", "reason")
+        self._suspect = self._counter(
+            "suspect_values", "Values that live alerts did not see", "reason"
+        )
         self._quarantined = self._counter("quarantined", "Deliveries set aside", "reason")
         self._alerts = self._counter("alert_transitions", "Alert transitions", "state")
         self._job_runs = self._counter("job_runs", "Runs of jobs that ended", "job", "outcome")
@@ -40,6 +43,9 @@ class Metrics:
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
+
+    def suspected(self, reason: str) -> None:
+        self._suspect.labels(reason).inc()
 
     def quarantined(self, reason: str) -> None:
         self._quarantined.labels(reason).inc()

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from collector.alert import AlertBook
 from collector.answer import Answers
+from collector.coherence import Coherence
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.patience import Outcome, Patience
@@ -24,7 +25,8 @@ from collector.small_state import (
     SmallState,
     StoredBatch,
 )
-from collector.store import ReadingStore, Refusal, Row, StoreRefused, WriteOutcome
+from collector.store import Level, ReadingStore, Refusal, Rejection, Row, StoreRefused, WriteOutcome
+from collector.suspect import Suspects
 from collector.validate import Gate, Verdict
 from link.mqtt import Delivery
 from metering.batch import BatchKey
@@ -47,6 +49,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What the pipeline works with; `app` wires it."""
 
     gate: Gate
+    coherence: Coherence
+    suspects: Suspects
     store: ReadingStore
     state: SmallState
     marks: DirtyMarks
@@ -187,7 +191,9 @@ class Pipeline:
 
     def _judge(self, fresh: Iterable[_Fresh]) -> Verdict:
         batches = (one.opened.batch for one in fresh)
-        return self._parts.gate.judge(batches, now_ms=self._parts.clock.now_ms())
+        verdict = self._parts.gate.judge(batches, now_ms=self._parts.clock.now_ms())
+        verdict.rejections += self._parts.coherence.judge(verdict.rows)
+        return verdict
 
     def _write(self, work: _Sorted, verdict: Verdict) -> _Written | None:
         """What is stored, and what the store will never take; None if stopped."""
@@ -241,7 +247,7 @@ class Pipeline:
         now_ms = clock.now_ms()
         # One reading of a batch stands for all: they were sealed within a second of each other.
         # What was rejected may have been for its time.
-        rejected = {(rejection.meter, rejection.at_ms) for rejection in verdict.rejections}
+        rejected = {(one.meter, one.at_ms) for one in _rejected(verdict)}
         for one in work.fresh:
             for first in one.opened.batch.readings[:1]:
                 if (first.meter, first.at_ms) not in rejected:
@@ -255,7 +261,7 @@ class Pipeline:
         ledgers = self._record_batches(work)
         for topic, leaf, delivery in work.spoken:
             ledgers |= self._hear(topic, leaf, delivery, now_ms)
-        for rejection in verdict.rejections:
+        for rejection in _rejected(verdict):
             self._parts.metrics.rejected(rejection.reason)
         quarantined = [_quarantined(p.poison, p.delivery, now_ms) for p in work.poisoned]
         quarantined += written.aside
@@ -268,7 +274,7 @@ class Pipeline:
             ledgers=[(gateway, epoch, led) for (gateway, epoch), led in ledgers.items()],
             quarantined=quarantined,
             gateways=[self._links[topic.gateway] for topic, _, _ in work.spoken],
-            alerts=self._observe(verdict.rows, now_ms),
+            alerts=self._observe(verdict, now_ms),
             dirty=self._parts.marks.fresh(written.rows),
         )
 
@@ -333,8 +339,12 @@ class Pipeline:
                 self._parts.metrics.lost_batches.inc(len(lost))
                 log.error("gateway.lost", gateway=gateway, epoch=epoch, batches=len(lost))
 
-    def _observe(self, rows: list[Row], now_ms: int) -> list[AlertEntry]:
-        entries = self._parts.alerts.observe(rows, now_ms=now_ms)
+    def _observe(self, verdict: Verdict, now_ms: int) -> list[AlertEntry]:
+        """What is suspect wakes nobody."""
+        looked = self._parts.suspects.look(verdict.rows, now_ms=now_ms, beside=verdict.rejections)
+        for suspect in looked.suspects:
+            self._parts.metrics.suspected(suspect.reason)
+        entries = self._parts.alerts.observe(looked.rows, now_ms=now_ms)
         for entry in entries:
             self._parts.metrics.alerted(entry.state)
             log.warning(
@@ -356,6 +366,11 @@ def _written(rows: list[Row], refusals: Sequence[Refusal], now_ms: int) -> _Writ
         rows=[row for row in rows if (row.meter, row.at_ms) not in refused],
         aside=[_refused(refusal, now_ms) for refusal in refusals],
     )
+
+
+def _rejected(verdict: Verdict) -> list[Rejection]:
+    """What is kept only beside; the suspect is stored as well, and counted as such."""
+    return [one for one in verdict.rejections if one.level is Level.REJECTED]
 
 
 def _stored(opened: Opened, now_ms: int) -> StoredBatch:

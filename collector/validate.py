@@ -2,7 +2,8 @@
 
 Looks at one reading, at once, and rejects only by what needs no neighbour, so the verdict on what
 is stored does not depend on the order of arrival. A rejected value is kept beside, with its raw
-text; nothing is edited. What needs the meter's last reading marks suspects; its reasons stand here.
+text; nothing is edited. What makes a stored value suspect is said by `coherence` and `suspect`; the
+reasons stand here.
 """
 
 from collections.abc import Iterable
@@ -14,11 +15,12 @@ from msgspec import Struct
 
 from collector.fleet.index import Fleet, MeterEntry
 from collector.store import WHOLE_READING, Level, Rejection, Row, Tags
-from metering.batch import Batch
+from metering.batch import Batch, ClockState
 from metering.quantity import QUANTITIES
 from metering.reading import Fault, Reading
 
 AHEAD_LIMIT_MS = 120_000
+SEALED_LIMIT_MS = 60_000  # a reading later than its batch by so much: the clock was set back
 # What meters and gateways say for "no value": the extremes of the registers' formats.
 SENTINELS = frozenset(
     {3.4028234663852886e38, -3.4028234663852886e38, 4294967295.0, 2147483647.0, -2147483648.0}
@@ -42,14 +44,19 @@ class Reason(StrEnum):
     SENTINEL = "sentinel"
     OUT_OF_RANGE = "out_of_range"  # 量程
     STORE_REFUSED = "store_refused"
-    # Suspect: against the meter's last reading or against itself (二次验证 and its kin).
-    INCREMENT = "increment"
+    # Suspect against itself: told by the reading alone, kept beside it in the store.
+    PHASE_SUM = "phase_sum"  # Σ phases is not the total
+    POWER_TRIANGLE = "power_triangle"  # voltage x current x power factor is not the power
+    LATE_ANSWER = "late_answer"  # its gateway says that it may answer an older question
+    # Suspect against the meter's last reading (二次验证 and its kin): for live alerts only.
+    INCREMENT = "increment"  # a counter went further than twice the rated power takes it
+    SOFT_LIMIT = "soft_limit"  # further than the rated power itself does
     FALL = "fall"
     JUMP = "jump"
-    PHASE_SUM = "phase_sum"
-    POWER_TRIANGLE = "power_triangle"
+    FROZEN = "frozen"  # power and counter stand still, while that power had to be counted
+    SECOND_VALUE = "second_value"  # another value for the instant of the last reading
+    # Suspect against a clock: the batch's own (kept in the store), or the collector's (not).
     CLOCK_DRIFT = "clock_drift"
-    SECOND_VALUE = "second_value"
 
 
 class Verdict(Struct, kw_only=True):
@@ -90,6 +97,7 @@ class Gate:
         latest_ms = now_ms + AHEAD_LIMIT_MS
         for batch in batches:
             gateway = batch.gateway
+            before = len(rows)
             for reading in batch.readings:
                 at_ms = reading.at_ms
                 entry = self._entry(reading.meter, at_ms)
@@ -117,6 +125,7 @@ class Gate:
                             tags=entry.tags,
                         )
                     )
+            reject(_out_of_time(rows[before:], batch))
         return Verdict(rows=rows, rejections=rejections)
 
     def _entry(self, meter: str, at_ms: int) -> _InForce | None:
@@ -161,7 +170,7 @@ def tags_of(entry: MeterEntry) -> Tags:
 
 
 def _compile(entry: MeterEntry) -> _InForce:
-    bounds, inside = _ranges(frozenset(entry.limits.items()))
+    bounds, inside = _ranges(frozenset(entry.limits.items()), frozenset(entry.ranges.items()))
     return _InForce(
         gateway=entry.gateway,
         from_ms=entry.valid_from_ms,
@@ -174,25 +183,49 @@ def _compile(entry: MeterEntry) -> _InForce:
 
 _END_OF_TIME_MS = 1 << 62
 
+Limits = frozenset[tuple[str, tuple[float, float]]]
+
 
 @lru_cache(maxsize=4096)
-def _ranges(limits: frozenset[tuple[str, tuple[float, float]]]) -> tuple[Bounds, Bounds]:
-    """What counts, and what needs no second look, of a meter with these limits of the fleet's.
+def _ranges(limits: Limits, ranges: Limits) -> tuple[Bounds, Bounds]:
+    """What counts, and what needs no second look, of a meter with these limits and ranges.
 
     Most meters have the same: one copy for all stays in the processor's cache, which is worth more
     than half of the gate's time.
     """
-    own = dict(limits)
-    bounds = {name: _narrowed(name, own) for name in QUANTITIES}
+    said, known = dict(limits), dict(ranges)
+    bounds = {name: _narrowed(name, said, known) for name in QUANTITIES}
     just_below = _LOWEST_SENTINEL - 1
     return bounds, {name: (low, min(high, just_below)) for name, (low, high) in bounds.items()}
 
 
-def _narrowed(name: str, limits: Bounds) -> tuple[float, float]:
-    """The fleet's limits narrow the quantity's own range; they cannot widen it."""
+def _narrowed(name: str, said: Bounds, known: Bounds) -> tuple[float, float]:
+    """The fleet's limits, and what is known besides, narrow the quantity's own range."""
     quantity = QUANTITIES[name]
-    low, high = limits.get(name, (quantity.lowest, quantity.highest))
-    return max(low, quantity.lowest), min(high, quantity.highest)
+    own = (quantity.lowest, quantity.highest)
+    ends = (own, said.get(name, own), known.get(name, own))
+    return max(low for low, _ in ends), min(high for _, high in ends)
+
+
+def _out_of_time(rows: list[Row], batch: Batch) -> list[Rejection]:
+    """Answered after they were sealed: the clock was set back in between. They are stored, too."""
+    if batch.clock != ClockState.SYNCED:
+        return []
+    latest_ms = batch.sealed_at_ms + SEALED_LIMIT_MS
+    return [
+        Rejection(
+            meter=row.meter,
+            at_ms=row.at_ms,
+            quantity=WHOLE_READING,
+            value=None,
+            raw=f"sealed_at {batch.sealed_at_ms}",
+            reason=Reason.CLOCK_DRIFT,
+            level=Level.SUSPECT,
+            gateway=batch.gateway,
+        )
+        for row in rows
+        if row.at_ms > latest_ms and row.values
+    ]
 
 
 def _held_apart(reading: Reading, gateway: str) -> list[Rejection]:

@@ -13,6 +13,7 @@ from collector.fleet.consistency import ids, problems, unknown_models
 from collector.fleet.cut import Models
 from collector.fleet.document import FleetDocument
 from collector.fleet.index import Fleet
+from collector.fleet.limits import load_limits
 from collector.fleet.places import places
 from documents.finding import DocumentInvalid, Finding, KeyPath, Problem
 from documents.load import Document, load_document
@@ -22,11 +23,20 @@ _DISTRICT: KeyPath = ("district", "id")
 
 
 def check_folder(folder: Path) -> tuple[Finding, ...]:
-    """Every mistake in `folder`'s fleet files and calendar, file by file; empty if there is none.
+    """Every mistake in `folder`'s fleet files, calendar and limits, file by file.
 
-    A folder without a fleet file is a mistake too: a check that looked at nothing must not pass.
+    Empty if there is none. A folder without a fleet file is a mistake too: a check that looked at
+    nothing must not pass.
     """
-    return (*_read_folder(folder)[1], *check_calendar(folder))
+    return (*_read_folder(folder)[1], *check_calendar(folder), *_wrong_limits(folder))
+
+
+def _wrong_limits(folder: Path) -> tuple[Finding, ...]:
+    try:
+        load_limits(folder)
+    except DocumentInvalid as error:
+        return error.findings
+    return ()
 
 
 def check_file(file: Path, models: Collection[str]) -> tuple[Finding, ...]:
@@ -64,10 +74,11 @@ def load_fleet(folder: Path, *, day: date | None = None) -> Fleet:
     """The compiled fleet of `folder`; `day` as in `collector.fleet.cut.cut`.
 
     Raises:
-        DocumentInvalid: with every mistake of the fleet files, or of a meter model.
+        DocumentInvalid: with every mistake of the fleet files, or of a meter model or the limits.
     """
     documents = load_documents(folder)
-    return compile_fleet(documents, load_models(folder, documents), day=day)
+    models = load_models(folder, documents)
+    return compile_fleet(documents, models, day=day, limits=load_limits(folder))
 
 
 def _read_folder(folder: Path) -> tuple[list[Document[FleetDocument]], tuple[Finding, ...]]:

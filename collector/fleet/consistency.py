@@ -11,6 +11,7 @@ from collector.fleet.document import FleetDocument
 from collector.fleet.places import Place, gateways, places
 from documents.finding import KeyPath, Problem
 from documents.nearest import suggestion
+from metering.quantity import QUANTITIES, Kind
 
 
 def problems(document: FleetDocument) -> Iterator[Problem]:
@@ -195,6 +196,15 @@ def _meters_are_asked_with_their_bus(document: FleetDocument) -> Iterator[Proble
             )
 
 
+def _only_counters_roll_over(document: FleetDocument) -> Iterator[Problem]:
+    for place in places(document):
+        for name in place.meter.rolls_over_at:
+            if QUANTITIES[name].kind is not Kind.COUNTER:
+                yield Problem(
+                    (*place.path, "rolls_over_at", name), f"'{name}' does not count; leave it out"
+                )
+
+
 def _units_are_unambiguous(document: FleetDocument) -> Iterator[Problem]:
     answering: dict[tuple[str, str, int], list[Place]] = {}
     for place in places(document):
@@ -240,6 +250,7 @@ _RULES: tuple[Callable[[FleetDocument], Iterator[Problem]], ...] = (
     _parents_make_a_tree,
     _buses_are_unambiguous,
     _meters_are_asked_with_their_bus,
+    _only_counters_roll_over,
     _units_are_unambiguous,
     _virtual_meters_have_parts,
 )

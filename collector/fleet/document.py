@@ -62,6 +62,7 @@ class MeterSpec(Strict):
     ratio: RatioSpec = RatioSpec(applied_by=AppliedBy.METER)
     rated: dict[QuantityName, Positive] = Field(default_factory=dict)
     limits: dict[QuantityName, Limits] = Field(default_factory=dict)
+    rolls_over_at: dict[QuantityName, Positive] = Field(default_factory=dict)
     direction: Direction = Direction.IMPORT
     options: dict[Text, Text] = Field(default_factory=dict)
     serial: Text | None = None

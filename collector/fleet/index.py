@@ -38,6 +38,11 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
             meter does it itself.
         rolls_over_at: where a counter returns to zero by quantity, in its unit with the ratio in
             it, as far as it is known.
+        steps: the smallest step of what the model's registers say by quantity, in its unit with
+            the ratio in it, as far as it is known.
+        ranges: what gate 1 takes by quantity, inclusive, where that is narrower than the
+            quantity's own range: the model's registers and, where the fleet does not say
+            otherwise, the sector's defaults (`config/limits.yaml`).
         valid_from_ms: epoch ms, the first instant that counts; `valid_to_ms` is the first that no
             longer does.
     """
@@ -60,6 +65,44 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
     valid_to_ms: int | None
     multiplier: float = 1.0
     rolls_over_at: dict[str, float] = {}
+    steps: dict[str, float] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+
+
+class Tolerances(Struct, frozen=True, kw_only=True):
+    """How far values of one meter may disagree before they are suspect.
+
+    What stands here holds where `config/limits.yaml` says nothing; all of it is a default of ours,
+    but for the two limits of the increment.
+
+    Attributes:
+        hard_limit: of the rated power, what a counter's increment may come to (二次验证), and what
+            a power may jump by.
+        soft_limit: of the rated power, what an increment may come to before it is marked.
+        refresh_electricity_s, refresh_other_s: how old a register may be when it is read: meters
+            bring their totals up to date at intervals of their own.
+        sum_share, sum_rated: what Σ phases and the total may differ by, as a share of the larger
+            and, on top, of the rated power. They are not always read in one request.
+        triangle_share, triangle_rated: the same for V·I·PF against P.
+        ahead_s: how far ahead of the collector's clock a reading may be.
+        frozen_s: how long power and counter may stand still, while that power had to be counted.
+        readings: in a row that agree with each other, until they are believed against the last.
+        jumps: the most by which a gauge may move between two readings, in its unit, by quantity,
+            and within how many seconds.
+    """
+
+    hard_limit: float = 2.0
+    soft_limit: float = 1.0
+    refresh_electricity_s: float = 15.0
+    refresh_other_s: float = 300.0
+    sum_share: float = 0.1
+    sum_rated: float = 0.02
+    triangle_share: float = 0.1
+    triangle_rated: float = 0.02
+    ahead_s: float = 60.0
+    frozen_s: float = 900.0
+    readings: int = 3
+    jumps: dict[str, tuple[float, float]] = {}
 
 
 class GatewayEntry(Struct, frozen=True, kw_only=True):
@@ -108,6 +151,7 @@ class Fleet(Struct, frozen=True, kw_only=True):
     Attributes:
         stores: the store id by district id.
         meters: at least one entry each, ordered by `valid_from_ms`.
+        tolerances: how far values may disagree before they are suspect.
     """
 
     stores: dict[str, str]
@@ -116,6 +160,7 @@ class Fleet(Struct, frozen=True, kw_only=True):
     gateways: dict[str, GatewayEntry]
     meters: dict[str, tuple[MeterEntry, ...]]
     virtual_meters: dict[str, VirtualMeter]
+    tolerances: Tolerances = Tolerances()
 
     def entry(self, meter: str, at_ms: int) -> MeterEntry | None:
         """The entry in force at `at_ms`; `None` if the meter is unknown, not yet or no longer."""

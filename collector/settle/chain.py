@@ -7,7 +7,7 @@ on its two sides apart, so what is decided at one fault does not hang on another
 how much was loaded.
 """
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -20,20 +20,26 @@ from collector.settle.turns import Brink, Turn, turns
 
 _ANCHOR_MS = 3 * DAY_MS
 _ANCHOR_READINGS = 8
-_MOST_APART = 400  # pieces left out in a row
-_ABSURD = 100.0  # no story leaves out that much in a row
+_ABSURD = 40.0  # no story leaves out that much in a row
 _WHOLE_PIECE = 6.0
 _SOON = 24  # readings after a turn that must go on as it says
 _STANDING_PIECE = 3.0  # says less than one that moves
 
 
 class Piece(Struct, frozen=True, kw_only=True):
-    """Readings `first` to `last`, both included; `price`: of leaving them out."""
+    """Readings `first` to `last`, both included.
+
+    Attributes:
+        price: of leaving them out.
+        anchor: it is never left out.
+        sinks: it can only be left out.
+    """
 
     first: int
     last: int
     price: float
     anchor: bool
+    sinks: bool
 
 
 class Link(Struct, frozen=True, kw_only=True):
@@ -50,21 +56,47 @@ class _Best(Struct, frozen=True):
     before: tuple[int, int] | None  # (piece, power)
 
 
-class _Readings(Struct, frozen=True):
-    at_ms: Ints
-    value: Ints
-    since_ms: Ints
+class _End(Struct, frozen=True):
+    """Where a piece begins and ends, as plain numbers: they are looked at many times."""
+
+    first_ms: int
+    first: int
+    last_ms: int
+    last: int
+    since_ms: int
+    next_gain: int
+    next_ms: int
 
 
 def chain(at_ms: Ints, value: Ints, steps: Steps, register: Register) -> list[Link]:
-    """The kept pieces in order; at least one where there is any reading."""
-    pieces = [_piece(at_ms, value, *ends) for ends in pieces_of(steps.odd)]
-    readings = _Readings(at_ms, value, at_ms[stands_still(value)])
+    """The kept pieces in order; none if the counter only ran backwards."""
+    sinks = np.concatenate(([0], np.cumsum(steps.sinking)))
+    pieces = [
+        _piece(at_ms, value, first, last, sinks=bool(sinks[last] > sinks[first]))
+        for first, last in pieces_of(steps.odd)
+    ]
+    since_ms = at_ms[stands_still(value)]
+    ends = [_end(at_ms, value, since_ms, piece) for piece in pieces]
     bounds = _Bounds(at_ms, value, steps, register)
     best: list[dict[int, _Best]] = []
-    for place in range(len(pieces)):
-        best.append(_reach(place, pieces, best, readings, bounds))
+    for place, piece in enumerate(pieces):
+        way = _Way(pieces, ends, best, bounds.at(piece.first), register)
+        best.append({} if piece.sinks else way.to(place))
     return _traced(pieces, best)
+
+
+def _end(at_ms: Ints, value: Ints, since_ms: Ints, piece: Piece) -> _End:
+    first, last = piece.first, piece.last
+    soon = min(last, first + _SOON)
+    return _End(
+        int(at_ms[first]),
+        int(value[first]),
+        int(at_ms[last]),
+        int(value[last]),
+        int(since_ms[last]),
+        int(value[soon] - value[first]),
+        int(at_ms[soon] - at_ms[first]),
+    )
 
 
 class _Bounds:
@@ -86,7 +118,7 @@ class _Bounds:
         return self._by_day[day]
 
 
-def _piece(at_ms: Ints, value: Ints, first: int, last: int) -> Piece:
+def _piece(at_ms: Ints, value: Ints, first: int, last: int, *, sinks: bool) -> Piece:
     span_ms = int(at_ms[last] - at_ms[first])
     moves = bool(value[last] > value[first])
     count = last - first + 1
@@ -96,62 +128,61 @@ def _piece(at_ms: Ints, value: Ints, first: int, last: int) -> Piece:
         first=first,
         last=last,
         price=moving if moves else standing,
-        anchor=moves and span_ms >= _ANCHOR_MS and last - first + 1 >= _ANCHOR_READINGS,
+        sinks=sinks,
+        anchor=moves
+        and not sinks
+        and span_ms >= _ANCHOR_MS
+        and last - first + 1 >= _ANCHOR_READINGS,
     )
 
 
-def _reach(
-    place: int,
-    pieces: list[Piece],
-    best: list[dict[int, _Best]],
-    readings: _Readings,
-    bounds: _Bounds,
-) -> dict[int, _Best]:
-    """The cheapest way to each power of ten of the piece at `place`."""
-    found: dict[int, _Best] = {}
-    left_out = 0.0
-    for before in range(place - 1, max(-1, place - 1 - _MOST_APART), -1):
-        for power, reached in best[before].items():
-            floor = reached.price + left_out
-            for turn in _turns(pieces, before, place, power, readings, bounds):
-                _keep(found, _Best(floor + turn.price, turn, (before, power)), turn.power)
-        if pieces[before].anchor or left_out > _ABSURD:
-            return found
-        left_out += pieces[before].price
-    if place <= _MOST_APART:
-        power = bounds.register.power_of_ten
-        _keep(found, _Best(left_out, None, None), power)
-    return found
+class _Way(NamedTuple):
+    """The cheapest ways to a piece, one for each power of ten."""
+
+    pieces: list[Piece]
+    ends: list[_End]
+    best: list[dict[int, _Best]]
+    bound: Bound
+    register: Register
+
+    def to(self, place: int) -> dict[int, _Best]:
+        found: dict[int, _Best] = {}
+        left_out = 0.0
+        for before in range(place - 1, -1, -1):
+            for power, reached in self.best[before].items():
+                price = reached.price + left_out
+                known = found.get(power)
+                if known is None or price < known.price:  # else no story from here is cheaper
+                    self._try(found, (before, power), place, price)
+            if self.pieces[before].anchor or left_out > _ABSURD:
+                return found
+            left_out += self.pieces[before].price
+        _keep(found, _Best(left_out, None, None), self.register.power_of_ten)
+        return found
+
+    def _try(
+        self, found: dict[int, _Best], before: tuple[int, int], place: int, price: float
+    ) -> None:
+        left, right = self.ends[before[0]], self.ends[place]
+        brink = Brink(
+            left_ms=left.last_ms,
+            since_ms=left.since_ms,
+            left=left.last,
+            right_ms=right.first_ms,
+            right=right.first,
+            power=before[1],
+            next_gain=right.next_gain,
+            next_ms=right.next_ms,
+            readings=self.pieces[place].last - self.pieces[place].first + 1,
+        )
+        for turn in turns(brink, self.bound, self.register):
+            _keep(found, _Best(price + turn.price, turn, before), turn.power)
 
 
 def _keep(found: dict[int, _Best], one: _Best, power: int) -> None:
     known = found.get(power)
     if known is None or one.price < known.price:
         found[power] = one
-
-
-def _turns(
-    pieces: list[Piece],
-    before: int,
-    place: int,
-    power: int,
-    readings: _Readings,
-    bounds: _Bounds,
-) -> Iterator[Turn]:
-    last, first = pieces[before].last, pieces[place].first
-    left, right = int(readings.value[last]), int(readings.value[first])
-    soon = min(pieces[place].last, first + _SOON)
-    brink = Brink(
-        left_ms=int(readings.at_ms[last]),
-        since_ms=int(readings.since_ms[last]),
-        left=left,
-        right_ms=int(readings.at_ms[first]),
-        right=right,
-        power=power,
-        next_gain=int(readings.value[soon]) - right,
-        next_ms=int(readings.at_ms[soon] - readings.at_ms[first]),
-    )
-    return turns(brink, bounds.at(first), bounds.register)
 
 
 def _traced(pieces: list[Piece], best: list[dict[int, _Best]]) -> list[Link]:
@@ -164,6 +195,8 @@ def _traced(pieces: list[Piece], best: list[dict[int, _Best]]) -> list[Link]:
             break
         left_out += pieces[place].price
     links: list[Link] = []
+    if not ends:
+        return []
     at: tuple[int, int] | None = min(ends, key=lambda end: (end[0], -end[1], abs(end[2])))[1:]
     while at is not None:
         place, power = at

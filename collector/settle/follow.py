@@ -35,7 +35,7 @@ def doubtful(series: Series, register: Register) -> bool:
     if len(series.at_ms) < 2:  # noqa: PLR2004 - a step has two ends
         return False
     steps, _ = _told(series, register)
-    if steps.odd.any() or stands_doubtful(series.at_ms, series.value):
+    if steps.odd.any() or steps.sinking.any() or stands_doubtful(series.at_ms, series.value):
         return True
     return may_drift(series.at_ms)
 
@@ -53,7 +53,7 @@ def follow(series: Series, register: Register) -> Course:
     if not len(series.at_ms):
         return _empty()
     steps, register = _told(series, register)
-    if steps.odd.any():
+    if steps.odd.any() or steps.sinking.any():
         course = _course(series, chain(series.at_ms, series.value, steps, register))
     else:
         course = _plain(series, register)
@@ -149,6 +149,8 @@ class _Legs(Struct, kw_only=True):
 
 
 def _course(series: Series, links: list[Link]) -> Course:
+    if not links:
+        return structs.replace(_empty(), dropped=tuple(_left_out(series, None, None)))
     legs = _Legs(at_ms=[], energy=[], known=[], rules=[])
     befores: list[Link | None] = [None, *links]
     gone = [_left_out(series, *ends) for ends in zip(befores, [*links, None], strict=True)]

@@ -15,6 +15,7 @@ _FAR_ABOVE = 10.0  # times the highest rate around
 _ABOVE_BEFORE = 4.0
 _RISES = 512  # of the smallest rises, to tell the resolution from
 _FEW_STEPS = 4  # times the register's resolution: below that nothing is a jump
+_FALLS = 4  # of a stretch that sinks
 _PARTNERS_WITHIN = 400  # readings that one glitch may last
 
 
@@ -26,6 +27,8 @@ class Steps(Struct, frozen=True, kw_only=True):
         partner: the rise that goes with a fall, if the fall is a spike's end or a glitch's start.
         leap: a rise beyond twice the rated power, or far above everything around; of many in a row
             the first.
+        sinking: falls, and steps that stand still between them, of a stretch that falls many times
+            and never rises: a counter that runs backwards.
         resolution: the step of the register's last digit, in millionths of the unit, as far as the
             rises show it; 1 if there is none.
     """
@@ -33,11 +36,21 @@ class Steps(Struct, frozen=True, kw_only=True):
     fall: Mask
     partner: Mask
     leap: Mask
+    sinking: Mask
     resolution: int
 
     @property
     def odd(self) -> Mask:
-        return np.asarray(self.fall | self.partner | self.leap)
+        """Steps that cut the readings into pieces."""
+        return np.asarray((self.fall & ~self.sinking) | self.partner | self.leap | self._edges)
+
+    @property
+    def _edges(self) -> Mask:
+        """The steps to and from a sinking stretch: its readings are a piece of their own."""
+        edges = np.zeros_like(self.sinking)
+        change = np.flatnonzero(np.diff(self.sinking.astype(np.int8)))
+        edges[np.where(self.sinking[change], change + 1, change)] = True
+        return edges
 
 
 def steps_of(at_ms: Ints, value: Ints, rated_per_hour: int | None) -> Steps:
@@ -59,8 +72,10 @@ def steps_of(at_ms: Ints, value: Ints, rated_per_hour: int | None) -> Steps:
     else:
         rate = np.maximum(rise, 0) / np.diff(at_ms)
         leap = (rate > _FAR_ABOVE * highest_around(rate)) & (rise > _FEW_STEPS * resolution)
-    partner = _partners(value, np.flatnonzero(fall)) if fall.any() else np.zeros_like(fall)
-    return Steps(fall=fall, partner=partner, leap=leap, resolution=resolution)
+    sinking = _sinking(rise)
+    lone = np.flatnonzero(fall & ~sinking)
+    partner = _partners(value, lone) if len(lone) else np.zeros_like(fall)
+    return Steps(fall=fall, partner=partner, leap=leap, sinking=sinking, resolution=resolution)
 
 
 def _resolution(rise: Ints) -> int:
@@ -70,6 +85,19 @@ def _resolution(rise: Ints) -> int:
         return 1
     few = min(_RISES, (len(positive) + 1) // 2)
     return int(np.gcd.reduce(np.partition(positive, few - 1)[:few]))
+
+
+def _sinking(rise: Ints) -> Mask:
+    """Stretches between two rises in which the counter falls at least `_FALLS` times."""
+    edges = np.flatnonzero(rise > 0)
+    starts = np.concatenate(([0], edges + 1))
+    falls = np.concatenate(([0], np.cumsum(rise < 0)))
+    ends = np.concatenate((edges, [len(rise)]))
+    found = np.zeros(len(rise), np.bool_)
+    many = falls[ends] - falls[starts] >= _FALLS
+    for start, end in zip(starts[many].tolist(), ends[many].tolist(), strict=True):
+        found[start:end] = True
+    return found
 
 
 def _first_of_many(rate: Floats) -> Mask:

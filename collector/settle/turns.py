@@ -18,6 +18,7 @@ from collector.settle.rule import Rule
 from collector.settle.series import PER_UNIT, Ending
 
 _POWERS = (1, 2, 3, 6)  # a decimal place or two, Wh or kWh or MWh or GWh
+_FEW = 3  # readings in another unit, at least
 _STEPS_LEFT = 200  # of the register's last digit, in a reading that is to be told in another unit
 _RATIO_WITHIN_MS = 3 * DAY_MS
 _REPLACED_WITHIN_MS = DAY_MS
@@ -72,6 +73,7 @@ class Brink(Struct, frozen=True, kw_only=True):
     Attributes:
         since_ms: since when the counter stood at `left`: what it did since then nobody saw.
         next_gain, next_ms: what it gained in the first readings of the later piece, as read.
+        readings: of the later piece.
     """
 
     left_ms: int
@@ -82,6 +84,7 @@ class Brink(Struct, frozen=True, kw_only=True):
     power: int
     next_gain: int = 0
     next_ms: int = 0
+    readings: int = 1
 
 
 def turns(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
@@ -181,14 +184,17 @@ def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
     if brink.left <= 0 or brink.right <= 0:
         return
     power = round(log10(brink.right / brink.left))
+    other = brink.power + power
+    if other and (brink.readings < _FEW or abs(other) > _POWERS[-1]):
+        return  # a reading or two are a spike, or a glitch
     if abs(power) not in _POWERS or min(brink.left, brink.right) < _STEPS_LEFT / 2 * bound.slack:
         return
-    if not bound.allows(scaled(brink.next_gain, brink.power + power), brink.next_ms):
+    if not bound.allows(scaled(brink.next_gain, other), brink.next_ms):
         return
     opened = scaled(brink.left, -power)
     coarse = max(bound.slack, scaled(bound.slack, -power))
-    gain = scaled(brink.right - opened, brink.power + power)
-    lost = scaled(coarse, brink.power + power)
+    gain = scaled(brink.right - opened, other)
+    lost = scaled(coarse, other)
     few = brink.left // 50 if not bound.known else 0  # nothing bounds it: it must fit closely
     if -lost <= gain and (
         bound.allows(max(0, gain - lost), span_ms) if bound.known else gain <= few
@@ -198,7 +204,7 @@ def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
             energy=max(0, gain),
             rule=Rule.UNIT,
             ending=Ending.UNIT,
-            power=brink.power + power,
+            power=other,
             closed=brink.left,
             opened=min(opened, brink.right),
         )

@@ -70,7 +70,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 def settle_counter(key: Key, span: Span, said: Said, kin: Kin) -> Outcome:
     """Settle whole days `span` of the counter `key` (meter, quantity)."""
-    span = _with_corrections(span, said)
+    core = span = _with_corrections(span, said)
     margin_ms = NEAR_MS
     while True:
         loaded = (span[0] - margin_ms, span[1] + margin_ms)
@@ -78,10 +78,11 @@ def settle_counter(key: Key, span: Span, said: Said, kin: Kin) -> Outcome:
         register = _register(key, loaded[0], said, kin)
         if margin_ms == NEAR_MS and doubtful(series, register):
             margin_ms = FAR_MS
-            span = _with_corrections(_around(span, kin.until_ms), said)
+            core = span = _with_corrections(_around(span, kin.until_ms), said)
             continue
         course = follow(series, register)
-        wider = _with_corrections(_with_legs(span, course, kin.until_ms), said)
+        wider = _with_corrections(_with_legs(core, course, kin.until_ms), said)
+        wider = (min(wider[0], span[0]), max(wider[1], span[1]))
         if wider == span:
             break
         span = wider
@@ -120,20 +121,20 @@ def _with_corrections(span: Span, said: Said) -> Span:
     return start_ms, end_ms
 
 
-def _with_legs(span: Span, course: Course, until_ms: int) -> Span:
-    """Days that a leg over the span's edges covers change with it."""
-    start_ms, end_ms = span
+def _with_legs(core: Span, course: Course, until_ms: int) -> Span:
+    """Days change with the readings of `core` that lie under a leg from or to one of them."""
+    start_ms, end_ms = core
     at_ms = course.at_ms
     if not len(at_ms):
-        return span
-    left = int(np.searchsorted(at_ms, start_ms, side="right")) - 1
-    if 0 <= left < len(at_ms) - 1 and at_ms[left] < start_ms:
+        return core
+    left = int(np.searchsorted(at_ms, start_ms)) - 1
+    if 0 <= left < len(at_ms) - 1:
         start_ms = day_start_ms(int(at_ms[left]))
     right = int(np.searchsorted(at_ms, end_ms))
-    if 0 < right < len(at_ms) and at_ms[right] > end_ms:
-        end_ms = max(end_ms, day_start_ms(int(at_ms[right]) - 1) + DAY_MS)
-    elif right == len(at_ms):
+    if right == len(at_ms):
         end_ms = max(end_ms, day_start_ms(until_ms - 1) + DAY_MS)  # nothing came since
+    elif right > 0:
+        end_ms = max(end_ms, day_start_ms(int(at_ms[right]) - 1) + DAY_MS)
     return start_ms, end_ms
 
 

@@ -30,7 +30,7 @@ from collector.settle.counters import settled_counters
 from collector.settle.day_class import DayClass
 from collector.settle.follow import NEAR_MS
 from collector.settle.lay import month
-from collector.settle.rule import Rule, bit
+from collector.settle.rule import Rule, mask
 from collector.settle.said import said_of
 from collector.settle.shape import HISTORY_DAYS
 from collector.settlement.change import changed, picked
@@ -293,7 +293,7 @@ class Settlement:
     def _like_days(
         self, outcomes: Sequence[tuple[Key, Outcome]], today_ms: int
     ) -> set[tuple[str, int]]:
-        """Later days that were laid out like one that has changed."""
+        """Later days with a gap that is laid out like days that have changed, or now could be."""
         past = [
             (key, outcome.span)
             for key, outcome in outcomes
@@ -306,11 +306,11 @@ class Settlement:
         ends: dict[Key, Span] = dict(past)
         found: set[tuple[str, int]] = set()
         meters = sorted({meter for (meter, _), _ in past})
-        for rows in self._parts.intervals.intervals(meters, Width.QUARTER, first_ms, last_ms):
+        for rows in self._parts.intervals.intervals(meters, Width.HOUR, first_ms, last_ms):
             span = ends.get((rows.meter, rows.quantity))
             if span is None:
                 continue
-            like = (rows.cells.rules & bit(Rule.LIKE_DAY)) != 0
+            like = (rows.cells.rules & mask(Rule.LIKE_DAY, Rule.LINEAR)) != 0
             starts = rows.cells.start_ms[like & (rows.cells.start_ms >= span[1])]
             found |= {(rows.meter, day_start_ms(at)) for at in starts.tolist()}
         return found

@@ -52,6 +52,7 @@ class Running:
                 receiver=self.centre.receiver,
                 answers=self.centre.answers,
                 alerts=self.centre.alerts,
+                suspects=self.centre.suspects,
                 patience=self.centre.patience,
                 metrics=self.centre.metrics,
                 inbox=self.inbox,
@@ -240,6 +241,19 @@ def test_rejections_keep_chinese_as_it_is(running: Running) -> None:
     assert [(one["meter"], one["reason"]) for one in answer.json()] == [("总进线", "unknown_meter")]
     assert "总进线".encode() in answer.content
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_suspects_come_newest_first_and_as_many_as_asked_for(running: Running) -> None:
+    for minute, kilowatts in enumerate([100.0, 5000.0, 100.0, 9000.0]):
+        running.centre.take(delivered(batch(reading(minute, kilowatts), sequence=minute + 1)))
+
+    found = running.get("/suspects").json()
+
+    assert [(one["value"], one["last"], one["reason"]) for one in found] == [
+        (9000.0, 100.0, "jump"),
+        (5000.0, 100.0, "jump"),
+    ]
+    assert running.get("/suspects", limit=1).json() == found[:1]
 
 
 def test_everything_is_counted(running: Running) -> None:

@@ -99,6 +99,8 @@ def test_an_entry_carries_what_stands_around_it(fleet):
         cycle_s=60,
         valid_from_ms=1735660800000,
         valid_to_ms=None,
+        multiplier=400,
+        ranges={"frequency_hz": (49, 51), "power_factor": (-1, 1)},
     )
 
 

@@ -725,3 +725,89 @@ def test_another_stores_generation_is_none_of_ours(centre: Centre) -> None:
     centre.take(stated(EpochHeld(epoch=EPOCH, oldest=1, next=1), store="other", generation=5))
 
     assert centre.link.commits()[-1].generation == 1
+
+
+# -- what is suspect ---------------------------------------------------------------------------
+
+
+def said(minute: int, **values: float) -> Reading:
+    return structs.replace(reading(minute), values=values)
+
+
+def test_a_value_that_cannot_follow_the_last_is_stored_and_wakes_nobody(centre: Centre) -> None:
+    """1200 kW are rated: from 100 to 5000 is no load."""
+    centre.take(sent(1, reading(1, 100.0)))
+    centre.take(sent(2, reading(2, 5000.0)))
+
+    assert centre.alerts.firing == ()
+    assert centre.store.rows["e001-main", reading(2).at_ms].values == {"active_power_kw": 5000.0}
+    assert centre.store.rejections(0, LAST_AT_MS) == []
+    assert centre.count("suspect_values/jump") == 1
+    assert [one.value for one in centre.suspects.recent] == [5000.0]
+
+
+def test_after_three_that_agree_it_is_told_all_the_same(centre: Centre) -> None:
+    for minute, kilowatts in enumerate([100.0, 5000.0, 5001.0, 5002.0, 5003.0], 1):
+        centre.take(sent(minute, reading(minute, kilowatts)))
+
+    assert [alert.value for alert in centre.alerts.firing] == [5003.0]
+
+
+def test_a_value_in_doubt_hides_only_itself(centre: Centre) -> None:
+    centre.take(sent(1, said(1, active_power_kw=100.0, energy_import_kwh=9_000.0)))
+    centre.take(sent(2, said(2, active_power_kw=600.0, energy_import_kwh=100.0)))
+
+    assert [alert.value for alert in centre.alerts.firing] == [600.0]
+    assert centre.count("suspect_values/fall") == 1
+
+
+def test_what_contradicts_itself_is_stored_kept_beside_and_wakes_nobody(centre: Centre) -> None:
+    phases = {f"active_power_l{phase}_kw": 30.0 for phase in (1, 2, 3)}
+    centre.take(sent(1, said(1, active_power_kw=900.0, **phases)))
+
+    beside = centre.store.rejections(0, LAST_AT_MS)
+    assert centre.alerts.firing == ()
+    assert centre.store.rows["e001-main", reading(1).at_ms].values["active_power_kw"] == 900.0
+    assert {(one.reason, one.level) for one in beside} == {("phase_sum", "suspect")}
+    assert centre.count("suspect_values/phase_sum") == 4
+    assert centre.count("rejected_values/phase_sum") == 0
+    assert centre.count("latency_seconds_count") == 1
+
+
+def test_after_a_restart_the_first_reading_is_compared_with_the_stores_last(
+    centre: Centre,
+) -> None:
+    centre.take(sent(1, reading(1, 100.0)))
+    centre.restart()
+    centre.take(sent(2, reading(2, 5000.0)))
+
+    assert centre.alerts.firing == ()
+    assert centre.count("suspect_values/jump") == 1
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_backlog_in_any_order_leaves_the_same_rows_and_rejections(data: st.DataObject) -> None:
+    minutes = range(8)
+    readings = [
+        said(
+            minute,
+            active_power_kw=data.draw(st.sampled_from([90.0, 900.0, 5000.0, 1e9])),
+            active_power_l1_kw=30.0,
+            active_power_l2_kw=30.0,
+            active_power_l3_kw=30.0,
+            energy_import_kwh=data.draw(st.sampled_from([0.0, 100.0, 9_000.0, -5.0])),
+        )
+        for minute in minutes
+    ]
+    batches = [sent(number, one) for number, one in enumerate(readings, 1)]
+
+    kept = []
+    for order in (batches, data.draw(st.permutations(batches))):
+        size = data.draw(st.integers(1, 8))
+        with closing(Centre()) as centre:
+            for start in range(0, len(order), size):
+                centre.take(*order[start : start + size])
+            kept.append((centre.store.rows, centre.store.rejections(0, LAST_AT_MS)))
+
+    assert kept[0] == kept[1]

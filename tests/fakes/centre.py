@@ -9,6 +9,7 @@ from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
 from collector.answer import Answers
+from collector.coherence import Coherence
 from collector.fleet.check import load_fleet
 from collector.fleet.index import Fleet
 from collector.marks import DirtyMarks
@@ -17,6 +18,7 @@ from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
 from collector.small_state import SmallState
 from collector.store import ReadingStore
+from collector.suspect import Suspects
 from collector.validate import Gate
 from link.mqtt import Delivery
 from metering.delivery.receiver import Receiver
@@ -66,7 +68,8 @@ class Centre:
         self.store = store or FakeReadingStore()
         self.state = state or SqlSmallState("sqlite://")
         self.rules = tuple(rules)
-        self.gate = Gate(fleet or example_fleet())
+        self.fleet = fleet or example_fleet()
+        self.gate = Gate(self.fleet)
         self.clock = FakeClock(SEALED_MS + 1_000)
         self.link = FakeLink()
         self.restart()
@@ -79,6 +82,7 @@ class Centre:
         self.patience = Patience(self.stopping, self.clock, jitter=lambda: 0.5)
         self.receiver = Receiver(self.state.ledgers())
         self.alerts = AlertBook(self.rules, self.state.firing())
+        self.suspects = Suspects(self.fleet, self.store.latest())
         self.answers = Answers(
             self.receiver, self.clock, self.metrics, store="heping-1", generation=1
         )
@@ -86,6 +90,8 @@ class Centre:
         self.pipeline = Pipeline(
             Parts(
                 gate=self.gate,
+                coherence=Coherence(self.fleet),
+                suspects=self.suspects,
                 store=self.store,
                 state=self.state,
                 marks=self.marks,
