@@ -1,20 +1,16 @@
-"""App: settings -> a running collector. The only module that wires the parts."""
+"""App: settings -> a running collector. Wires the link and the pipeline into a `Workshop`."""
 
-import fcntl
 import os
 import random
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
-from collector.adapters.duckdb import DuckDbReadingStore
 from collector.adapters.http import HttpServer
-from collector.adapters.influx import InfluxReadingStore
 from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
@@ -23,28 +19,24 @@ from collector.api import make_api
 from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
 from collector.doors.jobs import make_jobs_door
-from collector.fleet.check import load_fleet
-from collector.fleet.codes import local_day
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
 from collector.jobs.job import Job, Progress
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
-from collector.marks import DirtyMarks
-from collector.metrics import Metrics
+from collector.jobs.settling import settlement_job
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
-from collector.settings import CollectorSettings, DuckDbSettings
+from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
-from collector.store import ReadingStore, StoreIdentity
 from collector.suspect import Suspects
 from collector.validate import Gate
-from documents.settings import clock_of
+from collector.workshop import Workshop
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
-from metering.clock import Clock, SystemClock
+from metering.clock import Clock
 from metering.delivery.receiver import Receiver
-from metering.errors import PermanentError, TransientError
+from metering.errors import TransientError
 from metering.topic import Leaf, subscription
 
 log = structlog.get_logger()
@@ -55,20 +47,8 @@ _LOOK_MS = 5_000  # of wall time, between two looks for due jobs
 _SHORTEST_LOOK_S = 0.25
 
 
-class AlreadyRunning(PermanentError):
-    """Another collector works in this folder."""
-
-
-class StoreForeign(PermanentError):
-    """The database belongs to another district or installation."""
-
-
 class StoppedEarly(TransientError):
     """Somebody asked the collector to end before it had begun."""
-
-
-class StoresDiffer(PermanentError):
-    """One collector serves one store; the fleet names several."""
 
 
 class Collector:
@@ -89,17 +69,12 @@ class Collector:
         """
         self._stopping = stopping
         self._failed = False
-        data = folder / settings.folder
-        self._lock = _lock(data)
-        self._clock = clock_of(settings.clock)
-        self.fleet = load_fleet(folder / settings.config, day=local_day(SystemClock().now_ms()))
-        self.store = _open_store(settings, folder)
-        self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
-        self.marks = DirtyMarks()
+        self._workshop = workshop = Workshop(settings, folder)
+        self._clock = workshop.clock
+        self.fleet, self.store, self.state = workshop.fleet, workshop.store, workshop.state
+        metrics = workshop.metrics
         self._patience = patience = Patience(self._stopping, self._clock, random.random)
-        claimed = patience.until_done(
-            "store", lambda: claim(self.store, self.state.generation(), self.fleet)
-        )
+        claimed = patience.until_done("store", workshop.claim)
         if claimed.value is None:
             raise StoppedEarly("asked to stop while the store was away")
         identity = claimed.value
@@ -108,7 +83,6 @@ class Collector:
             raise StoppedEarly("asked to stop while the store was away")
         suspects = Suspects(self.fleet, latest.value)
         receiver = Receiver(self.state.ledgers())
-        metrics = Metrics()
         answers = Answers(
             receiver,
             self._clock,
@@ -138,7 +112,7 @@ class Collector:
                 suspects=suspects,
                 store=self.store,
                 state=self.state,
-                marks=self.marks,
+                marks=workshop.marks,
                 receiver=receiver,
                 alerts=alerts,
                 answers=answers,
@@ -149,7 +123,7 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(settings, self.state, self._clock),
+            _jobs(settings, workshop),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -175,9 +149,13 @@ class Collector:
                 jobs=self.jobs,
             )
         )
-        doors = (make_jobs_door(self.jobs, self.state.job_log),)
+        doors = (
+            *workshop.doors(self.desk.in_turn),
+            make_jobs_door(self.jobs, self.state.job_log),
+        )
         api = make_api(self.desk, self.store, self.state, metrics, doors)
         self._server = HttpServer(api, settings.api.host, settings.api.port)
+        workshop.lock.tell(self._server.url)
         self._thread = threading.Thread(target=self._work, name="pipeline")
 
     @property
@@ -203,12 +181,11 @@ class Collector:
         self._stopping.set()
         self._inbox.close()
         self._thread.join()
+        self._workshop.settling.stop()
         self.jobs.stop()
         self._link.stop()
         self._server.stop()
-        self.store.close()
-        self.state.close()
-        self._lock.close()
+        self._workshop.close()
         log.info("collector.stopped")
 
     def _work(self) -> None:
@@ -252,67 +229,23 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
     return collector.wait()
 
 
-def claim(store: ReadingStore, generation: int, fleet: Fleet) -> StoreIdentity:
-    """The store says who it is; a new one takes the fleet's id, another's is refused.
-
-    Args:
-        generation: the small state's; the store's own counts if it is higher.
-    """
-    ids = set(fleet.stores.values())
-    if len(ids) != 1:
-        raise StoresDiffer(f"the fleet names the stores {sorted(ids)}; one collector serves one")
-    wanted = ids.pop()
-    known = store.identify()
-    if known is not None and known.id != wanted:
-        raise StoreForeign(
-            f"the database is the store {known.id!r}, the fleet's is {wanted!r}: "
-            "check the path or the bucket"
-        )
-    identity = StoreIdentity(
-        id=wanted, generation=max(known.generation if known else 1, generation)
-    )
-    if known != identity:
-        store.declare(identity)
-    return identity
-
-
-def _lock(folder: Path) -> IO[bytes]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / "lock").open("wb")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise AlreadyRunning(f"another collector works in {folder}: stop it first") from error
-    return lock
-
-
-def _open_store(settings: CollectorSettings, folder: Path) -> ReadingStore:
-    store = settings.store
-    if isinstance(store, DuckDbSettings):
-        path = folder / store.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return DuckDbReadingStore(path, threads=store.threads, memory=store.memory_limit)
-    return InfluxReadingStore(
-        url=store.url,
-        token=store.password(environ=os.environ, folder=folder) or "",
-        org=store.org,
-        bucket=store.bucket,
-        timeout_s=store.timeout_s,
-        gzip=store.gzip,
-    )
-
-
-def _jobs(settings: CollectorSettings, state: SqlSmallState, clock: Clock) -> tuple[Job, ...]:
+def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
     """What runs by itself, in the order in which each has its turn."""
-    wanted = settings.jobs.housekeeping
+    wanted = settings.jobs
+    settlement = Job(
+        name="settlement",
+        title="结算",
+        schedule=wanted.settlement.schedule(),
+        work=settlement_job(workshop.settling),
+    )
     housekeeping = Job(
         name="housekeeping",
         title="清理",
-        schedule=wanted.schedule(),
-        work=_housekeeping(settings, state, clock),
+        schedule=wanted.housekeeping.schedule(),
+        work=_housekeeping(settings, workshop.state, workshop.clock),
     )
-    return (housekeeping,) if wanted.enabled else ()
+    every = ((wanted.settlement, settlement), (wanted.housekeeping, housekeeping))
+    return tuple(job for its, job in every if its.enabled)
 
 
 def _housekeeping(

@@ -1,10 +1,12 @@
-"""Desk: what the running collector answers and does for those who ask through the API.
+"""Desk: what the collector answers and does for those who ask through the API.
 
-Whatever changes the receiver runs as an errand on the pipeline's thread, between two groups.
+Whatever changes the receiver, or writes readings, runs as an errand on the pipeline's thread,
+between two groups. Where no pipeline runs, what needs one is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -22,7 +24,7 @@ from collector.small_state import GatewayRecord, SmallState
 from collector.store import ReadingStore, StoreIdentity
 from collector.suspect import Suspect, Suspects
 from link.mqtt import Link
-from metering.delivery.receiver import Receiver
+from metering.delivery.receiver import EpochLedger, Receiver
 from metering.errors import NenghaoError, TransientError
 from metering.topic import GatewayTopic
 from metering.wire import State, decode_state
@@ -31,9 +33,15 @@ log = structlog.get_logger()
 
 _ERRAND_S = 30.0
 
+T = TypeVar("T")
+
 
 class ErrandLate(TransientError):
     """The pipeline is busy, or waits for a store that is away."""
+
+
+class NoPipeline(TransientError):
+    """What was asked for is the running collector's to do, and none runs."""
 
 
 class Office(Struct, frozen=True, kw_only=True):
@@ -86,43 +94,23 @@ class RunningDesk:
         return list(self._office.suspects.recent)[: -limit - 1 : -1]
 
     def gateways(self) -> list[GatewayView]:
-        return [self._view(record) for record in self._office.state.gateways()]
+        office = self._office
+        return [
+            _view(record, office.fleet, office.receiver.ledgers(record.gateway))
+            for record in office.state.gateways()
+        ]
 
-    def _view(self, record: GatewayRecord) -> GatewayView:
-        state = decode_state(record.state) if record.state else None
-        by_epoch = self._office.receiver.ledgers(record.gateway)
-        ledgers = by_epoch.values()
-        return GatewayView(
-            gateway=record.gateway,
-            district=record.district,
-            link=record.link,
-            state_ms=record.state_ms,
-            backlog=state.spool.backlog if state else 0,
-            missing=sum(len(ledger.missing()) for ledger in ledgers),
-            lost=sum(len(ledger.lost) for ledger in ledgers),
-            fleet_matches=self._matches(record.gateway, state),
-            epochs=[
-                EpochView(
-                    epoch=epoch,
-                    through=ledger.through(),
-                    missing=list(ledger.missing().spans),
-                    lost=list(ledger.lost.spans),
-                )
-                for epoch, ledger in sorted(by_epoch.items())
-            ],
-            state=msgspec.json.decode(record.state) if record.state else None,
-        )
+    def in_turn(self, act: Callable[[], T]) -> T:
+        """Do it on the pipeline's thread, between two groups, and give what it returns.
 
-    def _matches(self, gateway: str, state: State | None) -> bool:
-        known = self._office.fleet.gateways.get(gateway)
-        return state is not None and known is not None and state.fleet == known.digest
-
-    def resend(self, since_ms: int) -> ResendAnswer:
-        answer: Future[ResendAnswer] = Future()
+        Raises:
+            ErrandLate: the pipeline did not come to it in time; it is done nevertheless.
+        """
+        answer: Future[T] = Future()
 
         def errand() -> None:
             try:
-                answer.set_result(self._rewind(since_ms))
+                answer.set_result(act())
             except NenghaoError as error:  # whoever asked is told; the pipeline goes on
                 answer.set_exception(error)
 
@@ -133,6 +121,9 @@ class RunningDesk:
         except TimeoutError as error:
             late = f"not begun within {_ERRAND_S:.0f} s; it is done as soon as it can be"
             raise ErrandLate(late) from error
+
+    def resend(self, since_ms: int) -> ResendAnswer:
+        return self.in_turn(lambda: self._rewind(since_ms))
 
     def _rewind(self, since_ms: int) -> ResendAnswer:
         office = self._office
@@ -150,3 +141,74 @@ class RunningDesk:
         office.answers.publish(GatewayTopic(r.district, r.gateway) for r in records)
         log.warning("collector.resend", since_ms=since_ms, generation=generation, batches=wanted)
         return ResendAnswer(generation=generation, batches=wanted)
+
+
+class IdleDesk:
+    """The `Desk` where no pipeline runs: it tells what is known."""
+
+    def __init__(
+        self, identity: StoreIdentity, fleet: Fleet, state: SmallState, metrics: Metrics
+    ) -> None:
+        self._identity = identity
+        self._fleet = fleet
+        self._state = state
+        self._metrics = metrics
+
+    def status(self) -> Status:
+        return Status(
+            store=self._identity.id,
+            generation=self._identity.generation,
+            link="none",
+            down={},
+            jobs_failing={},
+            inbox=0,
+            firing=len(self._state.firing()),
+            latency_p50_ms=0.0,
+            latency_p99_ms=0.0,
+            counts=self._metrics.counts(),
+        )
+
+    def gateways(self) -> list[GatewayView]:
+        receiver = Receiver(self._state.ledgers())
+        return [
+            _view(record, self._fleet, receiver.ledgers(record.gateway))
+            for record in self._state.gateways()
+        ]
+
+    def suspects(self, limit: int) -> list[Suspect]:
+        """None: nothing is looked at as it comes."""
+        del limit
+        return []
+
+    def resend(self, since_ms: int) -> ResendAnswer:
+        del since_ms
+        raise NoPipeline("no collector runs here: start it, then ask the gateways again")
+
+
+def _view(record: GatewayRecord, fleet: Fleet, ledgers: Mapping[str, EpochLedger]) -> GatewayView:
+    state = decode_state(record.state) if record.state else None
+    return GatewayView(
+        gateway=record.gateway,
+        district=record.district,
+        link=record.link,
+        state_ms=record.state_ms,
+        backlog=state.spool.backlog if state else 0,
+        missing=sum(len(ledger.missing()) for ledger in ledgers.values()),
+        lost=sum(len(ledger.lost) for ledger in ledgers.values()),
+        fleet_matches=_matches(fleet, record.gateway, state),
+        epochs=[
+            EpochView(
+                epoch=epoch,
+                through=ledger.through(),
+                missing=list(ledger.missing().spans),
+                lost=list(ledger.lost.spans),
+            )
+            for epoch, ledger in sorted(ledgers.items())
+        ],
+        state=msgspec.json.decode(record.state) if record.state else None,
+    )
+
+
+def _matches(fleet: Fleet, gateway: str, state: State | None) -> bool:
+    known = fleet.gateways.get(gateway)
+    return state is not None and known is not None and state.fleet == known.digest

@@ -40,6 +40,10 @@ class DirtyBook(Protocol):
 
     def count_dirty(self) -> int: ...
 
+    def oldest_dirty_ms(self) -> int | None:
+        """The start of the oldest day that is marked; None if none is."""
+        ...
+
     def clear_dirty(self, days: Sequence[DirtyDay]) -> None:
         """Take marks away, each only if its number is still the same."""
         ...

@@ -26,6 +26,7 @@ _EXTRAS = {
     "correct": "collector",
     "entry": "collector",
     "job": "collector",
+    "settle": "collector",
     "simulate": "gateway",
     "demo": "gateway,collector",
 }

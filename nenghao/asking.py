@@ -14,7 +14,7 @@ Api = Annotated[
 ]
 Settings = Annotated[
     Path | None,
-    typer.Option("--settings", help="the collector's file", envvar="NENGHAO_SETTINGS"),
+    typer.Option("--settings", help="the collector's file", envvar="NENGHAO_COLLECTOR"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 Author = Annotated[str, typer.Option("--author", help="谁：姓名")]

@@ -1,16 +1,32 @@
-"""Centre: a question -> the running collector's answer, over its local HTTP API."""
+"""Centre: a question -> the collector's answer, over HTTP, whether a collector runs or not.
+
+Only one process may open an embedded database. So a command asks whoever holds the collector's
+folder; if nobody does, it holds the folder itself for as long as it takes and asks its own process.
+"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 
-from collector.settings import load_settings
+from collector.adapters.folder_lock import AlreadyRunning
+from collector.alone import served_alone
+from collector.fleet.check import load_fleet
+from collector.settings import CollectorSettings, load_settings
+from collector.workshop import store_id_of
 from metering.errors import PermanentError, TransientError
 
-_API = "http://127.0.0.1:8090"
+log = structlog.get_logger()
+
+DEFAULT_API = "http://127.0.0.1:8090"
+PLACES = (
+    Path("collector.yaml"),
+    Path("config/collector.yaml"),
+    Path("config/examples/collector.yaml"),
+)
 _TIMEOUT_S = 120.0
 
 
@@ -22,22 +38,39 @@ class CentreRefused(PermanentError):
     """The collector understood the question and says no."""
 
 
+class CentreForeign(PermanentError):
+    """Whoever answers is another district's collector."""
+
+
 class Centre:
-    """Whoever answers."""
+    """Whoever answers.
 
-    def __init__(self, client: httpx.Client) -> None:
+    Attributes:
+        runs: it is a collector that runs by itself; otherwise it ends with this command.
+    """
+
+    def __init__(self, client: httpx.Client, *, runs: bool = True) -> None:
         self._client = client
+        self.runs = runs
 
-    def ask(self, method: str, path: str, *, params: Any = None, json: Any = None) -> Any:
-        """One question.
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Any = None,
+        json: Any = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> Any:
+        """One question. What it raises, `main` tells: a command that may end with it need not care.
 
         Raises:
             CentreAway: nobody answers, or the store is away.
             CentreRefused: the answer is no; the message says why.
         """
-        asked = f"{method} {self._client.base_url}{path}"
+        asked = f"{method} {str(self._client.base_url).rstrip('/')}{path}"
         try:
-            answer = self._client.request(method, path, params=params, json=json)
+            answer = self._client.request(method, path, params=params, json=json, timeout=timeout_s)
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
             message = f"{asked}: {error.response.status_code} {error.response.text}"
@@ -48,16 +81,58 @@ class Centre:
             )
             raise kind(message) from error
         except httpx.HTTPError as error:
-            raise CentreAway(f"{asked}: no collector answers ({error}); start it") from error
+            raise CentreAway(
+                f"{asked}: no collector answers ({error}); start it, or name it with --api"
+            ) from error
         return answer.json()
 
 
 @contextmanager
 def centre(settings: Path | None, api: str | None) -> Iterator[Centre]:
-    """The running collector: at `api`, or where the settings say, or at the default address."""
-    url = api or _API
-    if api is None and settings is not None:
-        door = load_settings(settings).api
-        url = f"http://{door.host}:{door.port}"
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client:
-        yield Centre(client)
+    """Whoever answers for the collector's data.
+
+    Args:
+        settings: the collector's file; None: the first of `PLACES` that is there.
+        api: ask there and nowhere else.
+
+    Raises:
+        NenghaoError: nobody can be asked; the message says what was tried.
+    """
+    file = None if api else settings or next((one for one in PLACES if one.is_file()), None)
+    if file is None:
+        with _client(api or DEFAULT_API) as client:
+            yield Centre(client)
+        return
+    with ExitStack() as undo:
+        loaded = load_settings(file)
+        runs = False
+        try:
+            url = undo.enter_context(served_alone(loaded, file.parent))
+        except AlreadyRunning as held:
+            url, runs = _url_of(held), True
+        found = Centre(undo.enter_context(_client(url)), runs=runs)
+        if runs:
+            _demand_own_store(found, loaded, file)
+        else:
+            log.info("centre.alone", settings=str(file))
+        yield found
+
+
+def _client(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
+
+
+def _url_of(held: AlreadyRunning) -> str:
+    if not held.url:
+        raise CentreAway(f"{held}, or wait: it is starting and does not answer yet") from held
+    return held.url
+
+
+def _demand_own_store(found: Centre, settings: CollectorSettings, file: Path) -> None:
+    """The folder is this collector's; that the answer is as well costs one question."""
+    theirs = found.ask("GET", "/status")["store"]
+    ours = store_id_of(load_fleet(file.parent / settings.config))
+    if theirs != ours:
+        raise CentreForeign(
+            f"the collector that answers serves the store {theirs!r}, {file} means {ours!r}"
+        )

@@ -64,7 +64,7 @@ class Intake:
                 seen only if they stand in one chunk.
         """
         places = {(one.meter, one.at_ms): place for place, one in enumerate(readings)}
-        verdict = self._gate.judge(self._batches(readings), now_ms=now_ms)
+        verdict = self._gate.judge(self._batches(readings, now_ms), now_ms=now_ms)
         if dry_run:
             repeated, losers = self._compare(verdict.rows)
         else:
@@ -77,11 +77,12 @@ class Intake:
                 message=self._words(one),
             )
             for one in (*verdict.rejections, *losers)
+            if one.level is Level.REJECTED
         ]
         total = sum(len(one.values) for one in readings)
         return Taken(taken=total - repeated - len(refused), repeated=repeated, refused=refused)
 
-    def _batches(self, readings: Iterable[Reading]) -> list[Batch]:
+    def _batches(self, readings: Iterable[Reading], now_ms: int) -> list[Batch]:
         """As if each meter's gateway had sent them; what no gateway has, the gate refuses."""
         by_gateway: dict[str, list[Reading]] = {}
         for one in readings:
@@ -93,7 +94,7 @@ class Intake:
                 gateway=gateway,
                 epoch="",
                 sequence=1,
-                sealed_at_ms=0,
+                sealed_at_ms=now_ms,
                 clock=ClockState.SYNCED,
                 readings=tuple(some),
             )

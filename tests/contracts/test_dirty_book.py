@@ -130,6 +130,16 @@ def test_the_fake_and_sql_keep_the_same_marks(steps: list[tuple[str, set]]) -> N
             assert pairs(fake.dirty(99)) == pairs(state.dirty_book.dirty(99))
 
 
+def test_the_oldest_marked_day_is_told_whichever_meter_it_is_of(book: DirtyBook) -> None:
+    assert book.oldest_dirty_ms() is None
+
+    book.mark_dirty([("a", DAY + 86_400_000), ("b", DAY)])
+
+    assert book.oldest_dirty_ms() == DAY
+    book.clear_dirty(book.dirty(9, ["b"]))
+    assert book.oldest_dirty_ms() == DAY + 86_400_000
+
+
 def test_threads_that_mark_and_one_that_clears_lose_no_mark_and_leave_none(
     book: DirtyBook,
 ) -> None:

@@ -38,6 +38,9 @@ class FakeDirtyBook:
     def count_dirty(self) -> int:
         return len(self._marks)
 
+    def oldest_dirty_ms(self) -> int | None:
+        return min((day_ms for _, day_ms in self._marks), default=None)
+
     def clear_dirty(self, days: Sequence[DirtyDay]) -> None:
         with self._lock:
             for day in days:

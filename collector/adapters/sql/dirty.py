@@ -67,6 +67,12 @@ class SqlDirtyBook:
         with self._database.reading("count marked days") as connection:
             return int(connection.execute(query).scalar_one())
 
+    def oldest_dirty_ms(self) -> int | None:
+        query = sa.select(sa.func.min(dirty_days.c.day_ms))
+        with self._database.reading("find the oldest marked day") as connection:
+            oldest = connection.execute(query).scalar_one()
+        return None if oldest is None else int(oldest)
+
     def clear_dirty(self, days: Sequence[DirtyDay]) -> None:
         if not days:
             return
