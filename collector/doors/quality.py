@@ -11,6 +11,7 @@ from msgspec import Struct
 from collector.findings import FindingBook
 from collector.fleet.index import Fleet
 from collector.intervals import IntervalStore, Subject
+from collector.quality.find import by_importance
 from collector.settle.cells import DAY_MS, Width, day_start_ms
 from collector.settle.series import PER_UNIT
 from collector.store import LAST_AT_MS
@@ -59,7 +60,9 @@ def quality_door(
 
     @door.get("/quality/findings")
     def found(start_ms: Instant, end_ms: Instant, institution: str | None = None) -> Response:
-        return _json(_patient(lambda: findings.findings(start_ms, end_ms, institution)))
+        """The most important first, by day and institution."""
+        kept = _patient(lambda: findings.findings(start_ms, end_ms, institution))
+        return _json(sorted(kept, key=lambda one: (one.day_ms, by_importance(one))))
 
     @door.post("/quality/verify")
     def verify(day_ms: Instant) -> Response:

@@ -26,10 +26,9 @@ _OF_RULE = {
     Rule.GLITCH: FindingKind.GLITCH,
     Rule.SPIKE: FindingKind.GLITCH,
     Rule.SOFT_LIMIT: FindingKind.SOFT_LIMIT,
-    Rule.CLOCK: FindingKind.CLOCK,
+    Rule.CLOCK: FindingKind.CLOCK_SET,
     Rule.DRIFT: FindingKind.DRIFT,
 }
-# The most important first.
 _ORDER = tuple(FindingKind)
 
 Key = tuple[str, FindingKind, str]
@@ -61,9 +60,12 @@ def find(facts: DayFacts, fleet: Fleet, bounds: Thresholds) -> list[Finding]:
     found: dict[Key, Finding] = {}
     for one in _all(facts, fleet, bounds, silent_gateways):
         found.setdefault((one.institution, one.kind, one.meter), one)
-    return sorted(
-        found.values(), key=lambda one: (one.institution, _ORDER.index(one.kind), one.meter)
-    )
+    return sorted(found.values(), key=by_importance)
+
+
+def by_importance(one: Finding) -> tuple[str, int, str]:
+    """The most important first, by institution."""
+    return one.institution, _ORDER.index(one.kind), one.meter
 
 
 def _all(

@@ -55,7 +55,11 @@ _TEXT: dict[FindingKind, tuple[str, str]] = {
         "核对额定功率 rated 是否填写正确；正确则查是否过载",
     ),
     FindingKind.CLOCK: (
-        "{what}时钟异常：读数时间前后交叉或偏差 {value:.0f} 秒",
+        "{what}的时钟偏差 {value:.0f} 秒",
+        "检查网关对时（NTP）；用量总数不受影响，时段归属可能有偏差",
+    ),
+    FindingKind.CLOCK_SET: (
+        "{what}读数时间前后交叉，疑似时钟被调整",
         "检查网关对时（NTP）；用量总数不受影响，时段归属可能有偏差",
     ),
     FindingKind.DRIFT: (
