@@ -21,12 +21,13 @@ from collector.desk import Office, RunningDesk
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
-from collector.jobs.job import Job, Progress
+from collector.jobs.job import CatchUp, Job, Progress
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
 from collector.jobs.settling import settlement_job
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
+from collector.quality.words import shown
 from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
 from collector.suspect import Suspects
@@ -113,6 +114,7 @@ class Collector:
                 store=self.store,
                 state=self.state,
                 marks=workshop.marks,
+                arrivals=workshop.arrivals,
                 receiver=receiver,
                 alerts=alerts,
                 answers=answers,
@@ -244,8 +246,28 @@ def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
         schedule=wanted.housekeeping.schedule(),
         work=_housekeeping(settings, workshop.state, workshop.clock),
     )
-    every = ((wanted.settlement, settlement), (wanted.housekeeping, housekeeping))
+    verification = Job(
+        name="verification",
+        title="日校核",
+        schedule=wanted.verification.schedule(),
+        work=_verification(workshop),
+        catch_up=CatchUp.EACH,
+        most=wanted.catch_up_days,
+    )
+    every = (
+        (wanted.settlement, settlement),
+        (wanted.verification, verification),
+        (wanted.housekeeping, housekeeping),
+    )
     return tuple(job for its, job in every if its.enabled)
+
+
+def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
+    def verify(period_ms: int, progress: Progress) -> str:
+        found = workshop.verification.verify_day(period_ms - DAY_MS, progress)
+        return f"校核 {shown(period_ms - DAY_MS)}：发现 {len(found)} 项"
+
+    return verify
 
 
 def _housekeeping(

@@ -23,7 +23,8 @@ class FindingKind(StrEnum):
     UNIT = "unit"
     GLITCH = "glitch"
     SOFT_LIMIT = "soft_limit"
-    CLOCK = "clock"
+    CLOCK = "clock"  # a gateway's clock is off
+    CLOCK_SET = "clock_set"  # readings' times run through each other
     DRIFT = "drift"
     SUM = "sum"  # main against its sub-meters
     MONTH_SUM = "month_sum"  # days against the month

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from collector.alert import AlertBook
 from collector.answer import Answers
+from collector.arrivals import Arrivals
 from collector.coherence import Coherence
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
@@ -54,6 +55,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     store: ReadingStore
     state: SmallState
     marks: DirtyMarks
+    arrivals: Arrivals
     receiver: Receiver
     alerts: AlertBook
     answers: Answers
@@ -258,6 +260,8 @@ class Pipeline:
     def _changes(self, work: _Sorted, verdict: Verdict, written: _Written) -> Record:
         """Everything this group changes in the small state, for one transaction."""
         now_ms = self._parts.clock.now_ms()
+        batches = [one.opened.batch for one in work.fresh]
+        self._parts.arrivals.note(written.rows, batches, now_ms)
         ledgers = self._record_batches(work)
         for topic, leaf, delivery in work.spoken:
             ledgers |= self._hear(topic, leaf, delivery, now_ms)

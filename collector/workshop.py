@@ -17,8 +17,10 @@ from collector.adapters.folder_lock import FolderLock
 from collector.adapters.influx import InfluxReadingStore
 from collector.adapters.influx_intervals import InfluxIntervalStore
 from collector.adapters.sql import SqlSmallState
+from collector.arrivals import Arrivals
 from collector.doors.editing import Turn, editing_door
 from collector.doors.export import export_door
+from collector.doors.quality import quality_door
 from collector.doors.settling import settling_door
 from collector.editing.editor import Editor
 from collector.editing.intake import Intake
@@ -30,9 +32,12 @@ from collector.intervals import IntervalStore
 from collector.jobs.settling import Settling
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
+from collector.quality.thresholds import load_thresholds
 from collector.settings import CollectorSettings, DuckDbSettings
 from collector.settlement.service import Parts, Settlement
 from collector.store import ReadingStore, StoreIdentity
+from collector.verification import Parts as VerificationParts
+from collector.verification import Verification
 from documents.settings import clock_of
 from metering.clock import SystemClock
 from metering.errors import PermanentError
@@ -72,7 +77,9 @@ class Workshop:
             self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
             undo.callback(self.state.close)
             self.marks = DirtyMarks()
+            self.arrivals = Arrivals()
             self.metrics = Metrics()
+            self.verification = self._verification(folder / settings.config)
             self.settling = Settling(
                 self._settlement(folder / settings.config), self.store, self.fleet, self.clock
             )
@@ -94,6 +101,20 @@ class Workshop:
             )
         )
 
+    def _verification(self, config: Path) -> Verification:
+        return Verification(
+            VerificationParts(
+                store=self.store,
+                intervals=self.intervals,
+                entries=self.state.entry_book,
+                epochs=self.state.epoch_book,
+                findings=self.state.finding_book,
+                fleet=self.fleet,
+                arrivals=self.arrivals,
+                thresholds=load_thresholds(config),
+            )
+        )
+
     def claim(self) -> StoreIdentity:
         """The store says who it is; a new one takes the fleet's id, another's is refused."""
         return claim(self.store, self.state.generation(), self.fleet)
@@ -111,6 +132,7 @@ class Workshop:
             editing_door(Editor(office), book, intake, self.clock, turn),
             export_door(self.fleet, self.store, self.intervals),
             settling_door(self.settling, self.state.dirty_book),
+            quality_door(self.verification, self.state.finding_book, self.intervals, self.fleet),
         )
 
     def close(self) -> None:

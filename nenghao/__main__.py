@@ -27,6 +27,8 @@ _EXTRAS = {
     "entry": "collector",
     "job": "collector",
     "settle": "collector",
+    "total": "collector",
+    "verify": "collector",
     "simulate": "gateway",
     "demo": "gateway,collector",
 }

@@ -122,7 +122,7 @@ def _batch(readings: tuple[Reading, ...], number: int) -> Batch:
         gateway=GATEWAY,
         epoch="truth",
         sequence=number + 1,
-        sealed_at_ms=readings[-1].at_ms + 1_000,
+        sealed_at_ms=max(reading.at_ms for reading in readings) + 1_000,
         clock="synced",
         readings=readings,
     )

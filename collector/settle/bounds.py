@@ -21,6 +21,7 @@ AROUND_MS = 7 * DAY_MS
 _HABIT = 5.0  # times the third highest rate around; engineering default
 _HABIT_STEPS = 24  # rises needed to know a habit
 _RANK = 3
+_FEW_LEAPS = 0.03  # of all rises
 
 
 class Bound(Struct, frozen=True, kw_only=True):
@@ -54,8 +55,11 @@ def bound_of(at_ms: Ints, value: Ints, steps: Steps, register: Register, span: s
     last = int(np.searchsorted(at_ms, at_ms[span.stop - 1] + AROUND_MS, side="right"))
     there = slice(first, max(first, last - 1))
     usual = ~(steps.fall[there] | steps.partner[there])
-    rates = np.diff(value[first:last])[usual] / np.diff(at_ms[first:last])[usual]
-    rates = rates[rates > 0]
+    every = np.diff(value[first:last]) / np.diff(at_ms[first:last])
+    leaps = usual & steps.leap[there]
+    if leaps.sum() <= _FEW_LEAPS * (usual & (every > 0)).sum():
+        usual &= ~leaps  # where leaps are many they are how this counter runs
+    rates = every[usual & (every > 0)]
     if len(rates) < _HABIT_STEPS:
         return Bound(per_ms=inf, slack=2 * steps.resolution)
     third = float(np.partition(rates, -_RANK)[-_RANK])

@@ -16,13 +16,12 @@ from collector.settle.bounds import DAY_MS, HOUR_MS, Bound, bound_of, pieces_of
 from collector.settle.register import Register
 from collector.settle.series import Ints
 from collector.settle.steps import Steps, stands_still
-from collector.settle.turns import Brink, Turn, turns
+from collector.settle.turns import Brink, Turn, change_of_pace, turns
 
 _ANCHOR_MS = 3 * DAY_MS
 _ANCHOR_READINGS = 8
 _ABSURD = 40.0  # no story leaves out that much in a row
 _WHOLE_PIECE = 6.0
-_SOON = 24  # readings after a turn that must go on as it says
 _STANDING_PIECE = 3.0  # says less than one that moves
 
 
@@ -66,6 +65,8 @@ class _End(Struct, frozen=True):
     since_ms: int
     next_gain: int
     next_ms: int
+    prev_gain: int
+    prev_ms: int
 
 
 def chain(at_ms: Ints, value: Ints, steps: Steps, register: Register) -> list[Link]:
@@ -87,7 +88,9 @@ def chain(at_ms: Ints, value: Ints, steps: Steps, register: Register) -> list[Li
 
 def _end(at_ms: Ints, value: Ints, since_ms: Ints, piece: Piece) -> _End:
     first, last = piece.first, piece.last
-    soon = min(last, first + _SOON)
+    span = at_ms[first : last + 1]
+    soon = first + int(np.searchsorted(span, span[0] + DAY_MS, side="right")) - 1
+    lately = first + int(np.searchsorted(span, span[-1] - DAY_MS))
     return _End(
         int(at_ms[first]),
         int(value[first]),
@@ -96,6 +99,8 @@ def _end(at_ms: Ints, value: Ints, since_ms: Ints, piece: Piece) -> _End:
         int(since_ms[last]),
         int(value[soon] - value[first]),
         int(at_ms[soon] - at_ms[first]),
+        int(value[last] - value[lately]),
+        int(at_ms[last] - at_ms[lately]),
     )
 
 
@@ -173,10 +178,14 @@ class _Way(NamedTuple):
             power=before[1],
             next_gain=right.next_gain,
             next_ms=right.next_ms,
+            prev_gain=left.prev_gain,
+            prev_ms=left.prev_ms,
             readings=self.pieces[place].last - self.pieces[place].first + 1,
         )
         for turn in turns(brink, self.bound, self.register):
-            _keep(found, _Best(price + turn.price, turn, before), turn.power)
+            pace = 0.0 if turn.ending is None else change_of_pace(brink, turn.power)
+            whole = price + turn.price + pace
+            _keep(found, _Best(whole, turn, before), turn.power)
 
 
 def _keep(found: dict[int, _Best], one: _Best, power: int) -> None:

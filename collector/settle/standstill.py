@@ -9,7 +9,8 @@ make up for nobody knows, and nothing is invented.
 import numpy as np
 from msgspec import structs
 
-from collector.settle.bounds import AROUND_MS, HOUR_MS
+from collector.settle.bounds import AROUND_MS, DAY_MS, HOUR_MS
+from collector.settle.cells import SHANGHAI_MS
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Floats, Ints, Mask, Series
 from collector.settle.steps import highest_around
@@ -22,8 +23,16 @@ _SELDOM = 0.04  # share of standing time, outside of this stretch, of a counter 
 _CANNOT_TELL = 0.3  # above that, a counter that stands still and then runs fast is normal
 _LONG_MS = 3 * HOUR_MS
 _ZERO_RUN_MS = 12 * HOUR_MS
+_MOST_MS = 10 * DAY_MS  # longer, it may as well be a season
 _TIMES_LONGER = 3.0
+_AGAIN = 4  # other long standstills in the fortnight
 _RUNS_SELDOM = 0.15
+_WORTH = 0.05  # of the usual rate, that must have been expected
+_MOST_REACH = 0.4
+_DAYS = 2  # to compare with, at least
+_BUSY = 0.9  # nine in ten steps are slower
+_HARDLY = 0.02  # of a busy rate: as good as standing still
+_THURSDAY, _SATURDAY = 3, 5  # 1970 began on a Thursday; Monday is 0
 
 
 def stands_doubtful(at_ms: Ints, value: Ints) -> bool:
@@ -93,23 +102,72 @@ def _judge(
     first, last = run
     begin = int(np.searchsorted(course.at_ms, course.at_ms[first] - AROUND_MS))
     end = int(np.searchsorted(course.at_ms, course.at_ms[last + 1] + AROUND_MS, side="right")) - 1
-    others = np.r_[begin:first, last + 2 : max(end, last + 2)]
-    others = others[others < len(rate)]
-    moving = others[rate[others] > 0]
-    if len(moving) < 2 * _STEPS:
-        return None, False
-    spans = np.diff(course.at_ms)
-    standing = float(spans[others][still[others]].sum() / max(1, spans[others].sum()))
-    usual = float(np.median(rate[moving]))
+    sides = np.arange(begin, first), np.arange(last + 2, max(end, last + 2))
+    if min(int((rate[side] > 0).sum()) for side in sides) < _STEPS:
+        return None, False  # it does not know how this counter moves before, or after
+    others = np.concatenate(sides)
+    usual = float(np.median(rate[others][rate[others] > 0]))
+    busy = float(np.quantile(rate[others], _BUSY))
+    standing, longest = _standing(course, still | (rate <= _HARDLY * busy), others)
     if catches and _made_up(course, rate, run, usual=usual, standing=standing):
         return Rule.FROZEN, True
     span_ms = int(course.at_ms[last + 1] - course.at_ms[first])
-    longest = _longest(still, others, course.at_ms)
-    if standing <= _SELDOM and span_ms > _TIMES_LONGER * longest and span_ms >= _LONG_MS:
+    if standing > _RUNS_SELDOM or not _LONG_MS <= span_ms <= _MOST_MS:
+        return None, False
+    sure = standing <= _SELDOM or span_ms >= DAY_MS
+    if sure and _expected(course, run, others) >= _WORTH * usual * span_ms:
         return Rule.FROZEN, False
-    if standing <= _RUNS_SELDOM and span_ms >= _ZERO_RUN_MS and span_ms > _TIMES_LONGER * longest:
+    if span_ms >= _ZERO_RUN_MS and span_ms > _TIMES_LONGER * longest:
         return Rule.ZERO_RUN, False
     return None, False
+
+
+def _expected(course: Course, run: tuple[int, int], others: Ints) -> float:
+    """What the counter gained in the same hours of other days of the week around; 0: not known.
+
+    Working days are compared with working days, weekends with weekends. What three in
+    five of them reached: it may have stood still more than once.
+    """
+    first, last = run
+    start_ms, end_ms = int(course.at_ms[first]), int(course.at_ms[last + 1])
+    reach = int(course.at_ms[others[0]]), int(course.at_ms[others[-1] + 1])
+    total = np.concatenate(([0], np.cumsum(course.energy)))
+    gains = []
+    for days in (*range(-7, 0), *range(1, 8)):
+        since_ms, until_ms = start_ms + days * DAY_MS, end_ms + days * DAY_MS
+        apart = until_ms <= start_ms or since_ms >= end_ms
+        alike = _alike(start_ms, since_ms) and _alike(end_ms, until_ms)
+        if apart and alike and reach[0] <= since_ms and until_ms <= reach[1]:
+            gain = np.diff(np.interp([since_ms, until_ms], course.at_ms, total))
+            gains.append(float(gain[0]))
+    return float(np.quantile(gains, _MOST_REACH)) if len(gains) >= _DAYS else 0.0
+
+
+def _alike(one_ms: int, other_ms: int) -> bool:
+    return _is_weekend(one_ms) == _is_weekend(other_ms)
+
+
+def _is_weekend(at_ms: int) -> bool:
+    return ((at_ms + SHANGHAI_MS) // DAY_MS + _THURSDAY) % 7 >= _SATURDAY
+
+
+def _standing(course: Course, still: Mask, others: Ints) -> tuple[float, int]:
+    """How the counter stands still otherwise: the share of time, and the longest stretch in ms.
+
+    Up to four other long standstills are left aside: what broke once may break again in a week.
+    More of them are how this counter runs.
+    """
+    spans = np.diff(course.at_ms)
+    there = np.zeros(len(still), np.bool_)
+    there[others] = still[others]
+    edges = np.diff(np.concatenate(([0], there.astype(np.int8), [0])))
+    firsts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    lengths = course.at_ms[ends] - course.at_ms[firsts]
+    long = lengths >= _LONG_MS
+    aside = long if long.sum() <= _AGAIN else np.zeros_like(long)
+    rest = lengths[~aside]
+    whole = max(1, int(spans[others].sum()) - int(lengths[aside].sum()))
+    return float(rest.sum() / whole), int(lengths.max()) if len(lengths) else 0
 
 
 def _made_up(
@@ -127,17 +185,6 @@ def _made_up(
         and rate[after] >= times * usual
         and _MEAN_AT_LEAST * usual <= mean <= _MEAN_AT_MOST * usual
     )
-
-
-def _longest(still: Mask, others: Ints, at_ms: Ints) -> int:
-    """The longest other standstill, in ms."""
-    if not len(others):
-        return 0
-    there = np.zeros(len(still), np.bool_)
-    there[others] = still[others]
-    edges = np.diff(np.concatenate(([0], there.astype(np.int8), [0])))
-    firsts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    return int((at_ms[ends] - at_ms[firsts]).max()) if len(firsts) else 0
 
 
 def _merged(course: Course, runs: list[tuple[int, int]], series: Series) -> Course:

@@ -19,10 +19,11 @@ from collector.settle.series import PER_UNIT, Ending
 
 _POWERS = (1, 2, 3, 6)  # a decimal place or two, Wh or kWh or MWh or GWh
 _FEW = 3  # readings in another unit, at least
-_STEPS_LEFT = 200  # of the register's last digit, in a reading that is to be told in another unit
+_STEPS_LEFT = 50  # of the register's last digit, in a reading that is to be told in another unit
 _RATIO_WITHIN_MS = 3 * DAY_MS
 _REPLACED_WITHIN_MS = DAY_MS
 _HOURS_GONE_MS = 9 * HOUR_MS  # a clock that was set leaves a rise of so much at most
+_PACE_MS = 6 * HOUR_MS
 _NEARLY_NOTHING = 200  # a register that begins anew at less than so much of where it was
 _NEAR_FULL = 0.95  # of an inferred width, before it may have rolled over
 _AFTER_ROLLOVER = 0.1
@@ -40,9 +41,12 @@ class Price:
     ROLLOVER_INFERRED = 1.8
     CAUGHT_UP = 2.5
     HOURS_GONE = 2.6
+    UNIT_BACK = 1.0
     UNIT = 3.2
+    UNIT_UNSEEN = 7.2  # nothing but its standing says so
     RESET = 3.5
     JUMP = 7.0
+    PACE = 1.5  # a decade, from the second one on
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -72,7 +76,8 @@ class Brink(Struct, frozen=True, kw_only=True):
 
     Attributes:
         since_ms: since when the counter stood at `left`: what it did since then nobody saw.
-        next_gain, next_ms: what it gained in the first readings of the later piece, as read.
+        next_gain, next_ms: what it gained on the first day of the later piece, as read.
+        prev_gain, prev_ms: on the last day of the earlier one.
         readings: of the later piece.
     """
 
@@ -84,6 +89,8 @@ class Brink(Struct, frozen=True, kw_only=True):
     power: int
     next_gain: int = 0
     next_ms: int = 0
+    prev_gain: int = 0
+    prev_ms: int = 0
     readings: int = 1
 
 
@@ -127,6 +134,19 @@ def _went_on(brink: Brink, bound: Bound, gain: int) -> Turn | None:
     if bound.known and gain <= bound.usual * _HOURS_GONE_MS:
         return Turn(price=Price.HOURS_GONE, energy=gain, power=brink.power, rule=Rule.CLOCK)
     return None
+
+
+def change_of_pace(brink: Brink, power: int) -> float:
+    """What it costs that the counter runs at another pace afterwards, told in that unit.
+
+    Only days tell: a building runs ten times faster by noon than by night.
+    """
+    before = scaled(brink.prev_gain, brink.power)
+    after = scaled(brink.next_gain, power)
+    if before <= 0 or after <= 0 or min(brink.prev_ms, brink.next_ms) < _PACE_MS:
+        return 0.0
+    decades = abs(log10(after / brink.next_ms * brink.prev_ms / before))
+    return Price.PACE * max(0.0, decades - 1.0)
 
 
 def scaled(difference: int, power: int) -> int:
@@ -200,7 +220,7 @@ def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
         bound.allows(max(0, gain - lost), span_ms) if bound.known else gain <= few
     ):
         yield Turn(
-            price=Price.UNIT,
+            price=_price_of_unit(brink, power),
             energy=max(0, gain),
             rule=Rule.UNIT,
             ending=Ending.UNIT,
@@ -208,6 +228,21 @@ def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
             closed=brink.left,
             opened=min(opened, brink.right),
         )
+
+
+def _price_of_unit(brink: Brink, power: int) -> float:
+    if brink.power + power == 0:
+        return Price.UNIT_BACK
+    return Price.UNIT if _runs_in(brink, power) else Price.UNIT_UNSEEN
+
+
+def _runs_in(brink: Brink, power: int) -> bool:
+    """Whether the counter runs faster, or slower, by about as much as its standing changed."""
+    if not (brink.prev_gain and brink.next_gain and brink.prev_ms and brink.next_ms):
+        return False
+    before, after = brink.prev_gain / brink.prev_ms, brink.next_gain / brink.next_ms
+    faster = log10(after / before)
+    return faster * power >= 0 and abs(faster) >= abs(power) / 2
 
 
 def _fallen(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:

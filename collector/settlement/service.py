@@ -35,6 +35,7 @@ from collector.settle.said import said_of
 from collector.settle.shape import HISTORY_DAYS
 from collector.settlement.change import changed, picked
 from collector.settlement.counter import Kin, Outcome, settle_counter
+from collector.settlement.derived import settle_derived
 from collector.settlement.gauges import GaugeRules, settle_gauges
 from collector.settlement.stretch import Stretch, groups, stretches
 from collector.settlement.supply import WIDENS_MS, Key, Span, Supply
@@ -216,6 +217,10 @@ class Settlement:
             written += _tagged(entries, rows)
         self._write(written, done)
         self._write_months(outcomes, now_ms - now_ms % QUARTER_MS, done)
+        if outcomes:
+            reach = [outcome.span for _, outcome in outcomes]
+            spans = min(start for start, _ in reach), max(end for _, end in reach)
+            done.written += settle_derived(parts.intervals, parts.fleet, meters, spans)
         self._follow_up(outcomes, now_ms)
         self._settle_gauges(known)
         done.meters.update(meters)

@@ -9,6 +9,7 @@ from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
 from collector.answer import Answers
+from collector.arrivals import Arrivals
 from collector.coherence import Coherence
 from collector.fleet.check import load_fleet
 from collector.fleet.index import Fleet
@@ -78,6 +79,7 @@ class Centre:
         """Begin again from what is on disk."""
         self.stopping = NoPause()
         self.marks = DirtyMarks()
+        self.arrivals = Arrivals()
         self.metrics = Metrics()
         self.patience = Patience(self.stopping, self.clock, jitter=lambda: 0.5)
         self.receiver = Receiver(self.state.ledgers())
@@ -95,6 +97,7 @@ class Centre:
                 store=self.store,
                 state=self.state,
                 marks=self.marks,
+                arrivals=self.arrivals,
                 receiver=self.receiver,
                 alerts=self.alerts,
                 answers=self.answers,

@@ -1,0 +1,96 @@
+"""Words: what the daily verification found -> a line of Chinese, and what to do first."""
+
+from datetime import UTC, datetime, timedelta
+
+from collector.findings import FindingKind
+
+_TEXT: dict[FindingKind, tuple[str, str]] = {
+    FindingKind.SILENT: (
+        "{what}自{since}起没有任何读数",
+        "先看网关是否在线，再查该表供电、接线和通信地址",
+    ),
+    FindingKind.INCOMPLETE: (
+        "{what}数据完整率 {value:.1%}，低于标准 {bound:.0%}",
+        "查总线质量和网关状态；网关恢复后缺数会自动补传并重新结算",
+    ),
+    FindingKind.LATE: (
+        "{what}有 {value:.1%} 的读数迟到 15 分钟以上",
+        "查网关到中心的网络；迟到数据已计入用量",
+    ),
+    FindingKind.ESTIMATED: (
+        "{what}当日有 {value:.1%} 的时间为估算或缺失",
+        "核对断数原因；如有人工抄表可用 nenghao correct reading 补录",
+    ),
+    FindingKind.REJECTED: (
+        "{what}当日有 {value:.0f} 个数值被拒收",
+        "用 /rejections 查看原因；多为量程、变比或型号设置有误",
+    ),
+    FindingKind.FROZEN: (
+        "{what}计数冻结：该走而不走，或停后一次补上",
+        "到现场看表盘是否在走；确认停走请换表并登记 nenghao meter replace",
+    ),
+    FindingKind.ZERO_RUN: (
+        "{what}连续无用量，时间超出该表的惯例",
+        "确认该支路是否停用；停用请登记 nenghao correct out-of-service",
+    ),
+    FindingKind.RESET: (
+        "{what}读数清零后重新计数，清零前后的少量用量无法得知",
+        "确认是否换表或断电清零；换表请登记旧表止数和新表起数",
+    ),
+    FindingKind.ROLLOVER: ("{what}读数满量程翻转，用量已连续计算", "无需处理"),
+    FindingKind.JUMP: (
+        "{what}读数突然跳变，跳变部分未计入用量",
+        "确认是否换表；换表请登记 nenghao meter replace，否则核对表计",
+    ),
+    FindingKind.UNIT: (
+        "{what}读数单位疑似变化（10 的整数次幂），用量已按原单位折算",
+        "核对表计单位设置和变比，改正后在配置中登记",
+    ),
+    FindingKind.GLITCH: (
+        "{what}有瞬时错误读数，已剔除",
+        "偶发可不处理；频繁出现请查总线干扰和接线",
+    ),
+    FindingKind.SOFT_LIMIT: (
+        "{what}用量超过额定功率（未超过两倍），已计入",
+        "核对额定功率 rated 是否填写正确；正确则查是否过载",
+    ),
+    FindingKind.CLOCK: (
+        "{what}的时钟偏差 {value:.0f} 秒",
+        "检查网关对时（NTP）；用量总数不受影响，时段归属可能有偏差",
+    ),
+    FindingKind.CLOCK_SET: (
+        "{what}读数时间前后交叉，疑似时钟被调整",
+        "检查网关对时（NTP）；用量总数不受影响，时段归属可能有偏差",
+    ),
+    FindingKind.DRIFT: (
+        "{what}读数时刻逐日漂移",
+        "检查该表或网关的对时",
+    ),
+    FindingKind.SUM: (
+        "{what}分表之和超过总表 {value:.1%}",
+        "核对各分表变比、倍率和上下级关系",
+    ),
+    FindingKind.MONTH_SUM: (
+        "{what}本月逐日之和与月读数之差 {value:.1%}，超过 {bound:.0%}",
+        "查本月缺数和换表登记，必要时重新结算该月",
+    ),
+    FindingKind.LAW: (
+        "{what}结算自检不平：区间之和与读数之差不符，相差 {value:.6f}",
+        "请重新结算该日（nenghao settle），仍不平请联系软件维护人员",
+    ),
+    FindingKind.FALL: ("{what}读数下降，尚无法判断原因", "等待后续读数；如刚换表请登记"),
+}
+
+
+def told(
+    kind: FindingKind, what: str, since_ms: int, *, value: float = 0.0, bound: float = 0.0
+) -> tuple[str, str]:
+    """The line and the advice."""
+    text, advice = _TEXT[kind]
+    return text.format(what=what, since=shown(since_ms), value=value, bound=bound), advice
+
+
+def shown(at_ms: int) -> str:
+    """A day in Shanghai, as people write it."""
+    local = datetime.fromtimestamp(at_ms / 1000, tz=UTC) + timedelta(hours=8)
+    return f"{local.year}年{local.month}月{local.day}日"
