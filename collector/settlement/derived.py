@@ -1,4 +1,8 @@
-"""Derived: meters whose intervals changed -> the virtual meters and remainders made of them."""
+"""Derived: meters whose intervals changed -> the virtual meters and remainders made of them.
+
+Always made anew from what is stored, by the tree of its time: order plays no part, and a crash
+before it leaves the marks of the parts' days. Months come from days, as those of meters do.
+"""
 
 from collections.abc import Collection
 
@@ -8,29 +12,31 @@ from collector.settle.cells import Width, month_start_ms, next_month_ms
 from collector.settlement.change import changed
 from collector.store import Tags
 from collector.tree.derive import Derived, derive, derived_of
-from collector.tree.family import Family, family_at
+from collector.tree.family import Family, Span, families
+from collector.tree.signed_sum import by_month
 
-Span = tuple[int, int]
+_MADE = (Width.QUARTER, Width.HOUR, Width.DAY)
+
+Written = list[tuple[Tags, list[Intervals]]]
 
 
 def settle_derived(
-    intervals: IntervalStore, fleet: Fleet, meters: Collection[str], span: Span
+    intervals: IntervalStore, fleet: Fleet, meters: Collection[str], span: Span, until_ms: int
 ) -> int:
     """Write what is new or different in a span of whole days, and its months; return the rows.
 
-    Always made anew from what is stored: order plays no part, and a crash before it leaves the
-    marks of the parts' days.
+    Args:
+        meters: those that were settled.
+        until_ms: now.
     """
-    family = family_at(fleet, span[1] - 1)
-    wanted = derived_of(fleet, family, meters)
-    if not wanted:
-        return 0
-    months = (month_start_ms(span[0]), next_month_ms(span[1] - 1))
     written = 0
-    for width in Width:
-        reach = months if width is Width.MONTH else span
-        written += _settle_width(intervals, family, wanted, width, reach)
-    return written
+    made: dict[str, Tags] = {}  # where they stood last
+    for part, family in families(fleet, *span):
+        wanted = derived_of(fleet, family, meters)
+        made |= {one.meter: one.tags for one in wanted}
+        for width in _MADE if wanted else ():
+            written += _settle_width(intervals, family, wanted, width, part)
+    return written + (_settle_months(intervals, made, span, until_ms) if made else 0)
 
 
 def _settle_width(
@@ -38,9 +44,8 @@ def _settle_width(
 ) -> int:
     parts = sorted({meter for one in wanted for meter, _ in one.parts})
     settled = intervals.intervals(parts, width, *span)
-    ids = [one.meter for one in wanted]
-    stored = {(one.meter, one.quantity): one for one in intervals.intervals(ids, width, *span)}
-    written: list[tuple[Tags, list[Intervals]]] = []
+    stored = _stored(intervals, [one.meter for one in wanted], width, span)
+    written: Written = []
     for one in wanted:
         found = derive(one, family, settled)
         if found is None:
@@ -49,6 +54,32 @@ def _settle_width(
         rows = changed(one.meter, quantity, width, cells, stored.get((one.meter, quantity)))
         if rows is not None:
             written.append((one.tags, [rows]))
+    return _write(intervals, written)
+
+
+def _settle_months(
+    intervals: IntervalStore, made: dict[str, Tags], span: Span, until_ms: int
+) -> int:
+    months = (month_start_ms(span[0]), next_month_ms(span[1] - 1))
+    stored = _stored(intervals, sorted(made), Width.MONTH, months)
+    written: Written = []
+    for days in intervals.intervals(sorted(made), Width.DAY, *months):
+        cells = by_month(days.cells, until_ms=until_ms)
+        key = (days.meter, days.quantity)
+        rows = changed(*key, Width.MONTH, cells, stored.get(key))
+        if rows is not None:
+            written.append((made[days.meter], [rows]))
+    return _write(intervals, written)
+
+
+def _stored(
+    intervals: IntervalStore, meters: list[str], width: Width, span: Span
+) -> dict[tuple[str, str], Intervals]:
+    found = intervals.intervals(meters, width, *span)
+    return {(one.meter, one.quantity): one for one in found}
+
+
+def _write(intervals: IntervalStore, written: Written) -> int:
     if written:
         intervals.write_meters(written)
     return sum(len(rows.version) for _, many in written for rows in many)
