@@ -15,6 +15,7 @@ from tests.torture.world import CONFIG, FOREVER_MS, World
 
 _COMING_UP_S = 4.0  # until the first poll: `start` is the wall time after it, about
 _DRAINED_S = 30.0
+_SETTLED_S = 60.0
 _LONGEST_POLL_REAL_MS = 2_000
 
 
@@ -88,6 +89,17 @@ class ReplayedWorld(World):
     def ask(self, path: str) -> Any:
         answer = httpx.get(f"{self.stage.api_url}{path}", timeout=10, trust_env=False)
         return answer.raise_for_status().json()
+
+    def settle(self) -> None:
+        """Settle what is still marked."""
+        asked = httpx.post(f"{self.stage.api_url}/settle", timeout=10, trust_env=False)
+        number = asked.raise_for_status().json()["number"]
+        until = time.monotonic() + _SETTLED_S
+        while (run := self.ask(f"/settle/{number}"))["state"] in ("waiting", "running"):
+            assert time.monotonic() < until, run
+            time.sleep(0.1)
+        assert run["state"] == "done", run
+        assert run["report"]["left"] == 0, run
 
     def audited(self) -> Audit:
         """Every stored value against the simulator's log, after everything has stopped."""

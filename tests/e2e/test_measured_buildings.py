@@ -23,6 +23,9 @@ import numpy as np
 import pytest
 from msgspec import Struct
 
+from collector.adapters.influx_intervals import InfluxIntervalStore
+from collector.settle.cells import Cells, Width
+from collector.settle.series import PER_UNIT
 from gateways.app import load_cut
 from gateways.library.model import Format
 from gateways.reading.meter import Meter, build_meters
@@ -144,6 +147,7 @@ class Played(Struct, frozen=True, kw_only=True):
     measured: dict[str, Measured]
     readings: dict[str, list[Reading]]
     served: dict[str, list[Served]]
+    settled: dict[str, dict[Width, Cells]]
 
     def counter(self, meter: str) -> str:
         shown = {register.quantity for register in self.meters[meter].model.registers}
@@ -229,12 +233,14 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def leftovers(case: Case, world: ReplayedWorld) -> Played:
     status, views = world.ask("/status"), world.ask("/gateways")
     quarantined = len(world.ask("/quarantine"))
+    world.settle()
     world.parts.collector.stop()
     world.parts.simulator.stop()
     store = world.open_store()
     try:
         readings = store.readings(sorted(case.series), None, 0, FOREVER_MS)
         stored, rejected = store.count().readings, len(store.rejections(0, FOREVER_MS))
+        settled = settled_of(InfluxIntervalStore(store.bucket), sorted(case.series))
     finally:
         store.close()
     cuts = [load_cut(world.folder / f"{gateway}.json") for gateway in world.parts.gateways]
@@ -252,7 +258,16 @@ def leftovers(case: Case, world: ReplayedWorld) -> Played:
         measured={m: Measured(DATA / case.file, column) for m, column in case.series.items()},
         readings={m: [r for r in readings if r.meter == m] for m in case.series},
         served={m: [s for s in served if s.meter == m] for m in case.series},
+        settled=settled,
     )
+
+
+def settled_of(intervals: InfluxIntervalStore, meters: list[str]) -> dict[str, dict[Width, Cells]]:
+    found: dict[str, dict[Width, Cells]] = defaultdict(dict)
+    for width in Width:
+        for rows in intervals.intervals(meters, width, 0, FOREVER_MS, COUNTERS):
+            found[rows.meter][width] = rows.cells
+    return found
 
 
 def test_every_poll_is_stored_once_with_the_values_that_were_served(played: Played) -> None:
@@ -332,3 +347,30 @@ def test_the_hours_are_the_hard_ones(played: Played) -> None:
 def test_the_clock_is_fast_and_the_timers_are_real(played: Played) -> None:
     assert 0 < played.status["latency_p50_ms"] < 5_000
     assert played.status["latency_p99_ms"] < 15_000
+
+
+def test_intervals_of_every_width_sum_to_what_the_register_counted(played: Played) -> None:
+    for meter in played.measured:
+        counter = played.counter(meter)
+        counted = [r.values[counter] for r in played.readings[meter] if counter in r.values]
+        difference = round(counted[-1] * PER_UNIT) - round(counted[0] * PER_UNIT)
+        for width in Width:
+            cells = played.settled[meter][width]
+            assert int(cells.value[cells.known].sum()) == difference, (meter, width)
+
+
+def test_a_settled_day_is_what_was_measured_but_for_its_edges(played: Played) -> None:
+    days = 0
+    for meter, measured in played.measured.items():
+        cells = played.settled[meter][Width.DAY]
+        sure = cells.known & (cells.missing == 0) & (cells.measured > 0.9)
+        for start_ms, value in zip(cells.start_ms[sure], cells.value[sure], strict=True):
+            first = int(start_ms) // HOUR_MS
+            hours = [measured.hour(hour) or 0.0 for hour in range(first - 2, first + 26)]
+            expected = measured.between(first, first + 24)
+            # Between two polls across midnight the counter is taken to grow evenly.
+            edges = max(hours[:4]) + max(hours[-4:])
+            bound = edges + 2 * played.step(meter, played.counter(meter), 1e6)
+            assert abs(value / PER_UNIT - expected) <= bound, (meter, start_ms)
+            days += 1
+    assert days > 0.4 * played.case.days * len(played.measured)
