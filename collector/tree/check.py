@@ -84,7 +84,7 @@ def _add(
 ) -> None:
     whole = main.cells
     parts = signed_sum([(by_meter[m].cells if m in by_meter else None, 1.0) for m in below])
-    # Both sums have the starts, what is known and the shares of the weakest; one the values of each.
+    # Both have the starts, what is known and the shares of the weakest; each one side's values.
     mine, theirs = signed_sum([(whole, 1), (parts, 0)]), signed_sum([(whole, 0), (parts, 1)])
     there = mine.known & (mine.measured + mine.edited >= _MOSTLY)
     sums.quantity = main.quantity

@@ -55,7 +55,9 @@ class Family(Struct, frozen=True, kw_only=True):
                 less.append(meter)
         return added, less
 
-    def _above(self, entry: MeterEntry, belongs: Belongs, direction: Direction) -> MeterEntry | None:
+    def _above(
+        self, entry: MeterEntry, belongs: Belongs, direction: Direction
+    ) -> MeterEntry | None:
         """The nearest meter above in the subject, of the same class and direction."""
         for parent in self._ancestors(entry):
             if _counts(parent, belongs, entry.energy, direction):
@@ -110,7 +112,7 @@ def families(fleet: Fleet, start_ms: int, end_ms: int) -> list[tuple[Span, Famil
 
 
 def _changes(meters: Iterable[tuple[MeterEntry, ...]]) -> Iterator[int]:
-    """Instants at which a meter comes, goes, or stands elsewhere; another ratio is no such thing."""
+    """Instants at which a meter comes, goes or stands elsewhere; another ratio is no such thing."""
     for entries in meters:
         before: MeterEntry | None = None
         for entry in entries:

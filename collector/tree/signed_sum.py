@@ -60,7 +60,8 @@ def by_month(days: Cells, *, until_ms: int) -> Cells:
 
 def _times(value: Ints, factor: float) -> Ints:
     if float(factor).is_integer():
-        return np.asarray(value * np.int64(factor))
+        exact: Ints = value * int(factor)
+        return exact
     return np.rint(value * factor).astype(np.int64)
 
 

@@ -81,9 +81,7 @@ def monthly(total: Total, *, until_ms: int) -> Total:
     return structs.replace(total, cells=by_month(total.cells, until_ms=until_ms))
 
 
-def _totals_of(
-    family: Family, by_meter: Mapping[str, Intervals], named: _Named
-) -> Iterator[Total]:
+def _totals_of(family: Family, by_meter: Mapping[str, Intervals], named: _Named) -> Iterator[Total]:
     """One for each unit: what is generated may be electricity, and heat."""
     added, less = family.parts(named.belongs, named.code, named.direction)
     for unit in sorted({_unit(family, by_meter, meter) for meter in (*added, *less)}):

@@ -44,6 +44,7 @@ class House:
                 findings=self.findings,
                 fleet=fleet,
                 arrivals=self.arrivals,
+                clock=self.town.clock,
             )
         )
 
@@ -99,8 +100,8 @@ def test_a_silent_meter_is_said_once_and_since_when_it_is_silent(house: House) -
     assert house.verify(DAY) == [("silent", "m2")]
 
     (finding,) = house.findings.findings(DAY, DAY + 1)
-    assert finding.since_ms == DAY - DAY_MS
-    assert finding.text == "总进线（m2）自2026年1月30日起没有任何读数"
+    assert finding.since_ms == DAY - DAY_MS - HOUR_MS
+    assert finding.text == "总进线（m2）自2026年1月29日23:00起没有任何读数"
     assert finding.advice == "先看网关是否在线，再查该表供电、接线和通信地址"
 
 

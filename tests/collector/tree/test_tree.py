@@ -21,7 +21,7 @@ from collector.settle.cells import HOUR_MS, Cells, Width
 from collector.settle.series import PER_UNIT
 from collector.tree.check import check_sums
 from collector.tree.derive import derive, derived_of
-from collector.tree.family import family_at
+from collector.tree.family import families, family_at
 from collector.tree.signed_sum import signed_sum
 from collector.tree.totals import totals
 from tests.fakes.settling import ENERGY, START_MS, fleet_of, meter
@@ -85,6 +85,13 @@ def district(*more: Any) -> Fleet:
             )
         },
     )
+
+
+HOURS_MS = 1_000 * HOUR_MS
+
+
+def trees(fleet: Fleet) -> Any:
+    return families(fleet, START_MS, START_MS + HOURS_MS)
 
 
 def test_a_sum_is_known_only_where_all_its_parts_are() -> None:
@@ -153,7 +160,6 @@ def test_only_what_hangs_on_a_changed_meter_is_made_anew() -> None:
 def test_sub_meters_that_say_more_than_their_main_disagree(
     light: tuple[float, float], agrees: bool
 ) -> None:
-    family = family_at(district(), START_MS)
     settled = [
         rows("main", cells(100, 120)),
         rows("light", cells(*light)),
@@ -161,7 +167,7 @@ def test_sub_meters_that_say_more_than_their_main_disagree(
     ]
 
     check, unjudged = sorted(
-        check_sums(family, settled, tolerance=0.05, least_judged=0.8),
+        check_sums(trees(district()), settled, tolerance=0.05, least_judged=0.8),
         key=lambda one: one.meter,
         reverse=True,
     )
@@ -175,10 +181,9 @@ def test_sub_meters_that_say_more_than_their_main_disagree(
 
 
 def test_a_main_whose_sub_meter_is_silent_is_not_judged() -> None:
-    family = family_at(district(), START_MS)
     settled = [rows("main", cells(100, 120)), rows("light", cells(90, 110))]
 
-    (check,) = check_sums(family, settled, tolerance=0.05, least_judged=0.8)
+    (check,) = check_sums(trees(district()), settled, tolerance=0.05, least_judged=0.8)
 
     assert check.silent == ("hvac",)
     assert check.agrees is None
@@ -186,7 +191,6 @@ def test_a_main_whose_sub_meter_is_silent_is_not_judged() -> None:
 
 def test_every_kilowatt_hour_counts_once_and_generation_stands_apart() -> None:
     fleet = district()
-    family = family_at(fleet, START_MS)
     settled = [
         rows("main", cells(100)),
         rows("light", cells(30)),
@@ -198,7 +202,7 @@ def test_every_kilowatt_hour_counts_once_and_generation_stands_apart() -> None:
 
     found = {
         (one.code, one.generation): (one.meters, int(one.cells.value[0]) / PER_UNIT, one.unit)
-        for one in totals(fleet, family, settled)
+        for one in totals(fleet, trees(fleet), settled)
         if one.id == "e001"
     }
 
@@ -213,11 +217,10 @@ def test_every_kilowatt_hour_counts_once_and_generation_stands_apart() -> None:
 
 def test_a_total_with_a_meter_that_says_nothing_is_not_known_and_names_it() -> None:
     fleet = district(meter("second"))
-    family = family_at(fleet, START_MS)
 
     (total,) = [
         one
-        for one in totals(fleet, family, [rows("main", cells(100))])
+        for one in totals(fleet, trees(fleet), [rows("main", cells(100))])
         if one.id == "e001" and one.code == "01"
     ]
 
