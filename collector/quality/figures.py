@@ -6,13 +6,14 @@ cannot be told has no figure.
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 from msgspec import Struct
 
 from collector.fleet.index import MeterEntry
 from collector.intervals import Figure, Subject
-from collector.settle.cells import Cells
+from collector.settle.cells import DAY_MS, QUARTER_MS, Cells
 from collector.settle.rule import Rule, bit
+
+_NOTHING = 1e-6  # of a day's time
 
 Shares = tuple[float, float, float, float]
 
@@ -115,25 +116,27 @@ def deviation(one: int, other: int) -> float | None:
 
 
 def shares_of(day: Cells, quarters: Cells | None) -> Shares | None:
-    """The four shares of a day in service; None if there is none.
+    """The four shares of a day; None if there is none, or nothing but time out of service.
 
     Args:
         day: one interval, or none.
-        quarters: the day's: those that were out of service do not count.
+        quarters: the day's: what is missing of those out of service is not missed. The other shares
+            stay those of the day: a quarter of a meter that answers once an hour is estimated, its
+            day is not.
     """
-    cells, weight = day, np.ones(len(day.start_ms), np.bool_)
-    if quarters is not None:
-        out = (quarters.rules & bit(Rule.OUT_OF_SERVICE)) != 0
-        if out.any():
-            cells, weight = quarters, ~out
-    if not weight.any():
+    if not len(day.start_ms):
         return None
-    return (
-        float(cells.measured[weight].mean()),
-        float(cells.estimated[weight].mean()),
-        float(cells.edited[weight].mean()),
-        float(cells.missing[weight].mean()),
-    )
+    out = 0.0
+    if quarters is not None:
+        unused = (quarters.rules & bit(Rule.OUT_OF_SERVICE)) != 0
+        out = float(quarters.missing[unused].sum()) * QUARTER_MS / DAY_MS
+    missing = float(day.missing[0]) - out
+    known = [float(column[0]) for column in (day.measured, day.estimated, day.edited)]
+    whole = sum(known) + max(0.0, missing)
+    if whole < _NOTHING:
+        return None
+    measured, estimated, edited = (share / whole for share in known)
+    return measured, estimated, edited, max(0.0, missing) / whole
 
 
 def _figures(

@@ -225,6 +225,7 @@ def _finding(cause: _Cause, facts: DayFacts, bounds: Thresholds) -> Finding:
         cause.kind,
         Said(
             what=f"{cause.circuit}（{cause.meter}）" if cause.circuit else _of_gateway(cause),
+            of_gateway=not cause.circuit,
             since=day_of(since_ms) if cause.since_ms is None else moment_of(since_ms),
             lasts=since_ms < facts.day_ms,
             value=cause.value,

@@ -6,6 +6,10 @@ from msgspec import Struct
 
 from collector.findings import FindingKind
 
+# What to do where it is all of a gateway's meters.
+_AT_GATEWAY = {
+    FindingKind.SILENT: "查网关供电和网络（nenghao collector status），再查总线",
+}
 # A main that counted nothing has no share to be told.
 _NOTHING = "{what}总表无用量，而分表之和为 {other:,.1f} {unit}"
 
@@ -92,6 +96,7 @@ class Said(Struct, frozen=True, kw_only=True):
 
     Attributes:
         what: the meter or gateway, as people know it.
+        of_gateway: it is a gateway.
         since: a day or a moment, as text; `lasts`: it was so before this day.
         value, other: numbers behind it; `unit` is that of the counter.
         bound: what it is held against.
@@ -99,6 +104,7 @@ class Said(Struct, frozen=True, kw_only=True):
 
     what: str
     since: str
+    of_gateway: bool = False
     lasts: bool = False
     value: float | None = None
     other: float = 0.0
@@ -122,7 +128,7 @@ def told(kind: FindingKind, said: Said) -> tuple[str, str]:
         bound=said.bound,
         unit=said.unit,
     )
-    return line, advice
+    return line, _AT_GATEWAY.get(kind, advice) if said.of_gateway else advice
 
 
 def day_of(at_ms: int) -> str:

@@ -62,7 +62,8 @@ def _times(value: Ints, factor: float) -> Ints:
     if float(factor).is_integer():
         exact: Ints = value * int(factor)
         return exact
-    return np.rint(value * factor).astype(np.int64)
+    rounded: Ints = np.rint(value * factor).astype(np.int64)
+    return rounded
 
 
 def _places(starts: Ints, cells: Cells | None) -> tuple[Ints, Mask]:
