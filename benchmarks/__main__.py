@@ -11,7 +11,18 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import box, collector, drain, flash, gate, gateway, latency, line, store
+from benchmarks import (
+    box,
+    collector,
+    drain,
+    flash,
+    gate,
+    gateway,
+    latency,
+    line,
+    settle,
+    store,
+)
 from benchmarks.figure import Figure, Profile, Result, machine
 from benchmarks.report import write_report
 from benchmarks.scale import FULL, QUICK, Scale
@@ -28,6 +39,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
     "line": line.measure,
     "box": box.measure,
     "flash": flash.measure,
+    "settle": settle.measure,
     "truth": truth.measure,
 }
 _WIDTH = 180  # of a table that goes into a file

@@ -21,6 +21,8 @@ class Scale(Struct, frozen=True, kw_only=True):
         many_s: how long each of them is watched.
         week_s: real seconds in which a simulated week passes.
         flash_steps: of the spool, on a disk whose writes are counted.
+        settle_meters: of a month of one-minute readings that is settled.
+        settle_growth: numbers of meters, a week of quarters each, of which the cost is compared.
         truth_series: measured series into which faults are injected.
     """
 
@@ -39,6 +41,8 @@ class Scale(Struct, frozen=True, kw_only=True):
     many_s: float
     week_s: float
     flash_steps: int
+    settle_meters: int
+    settle_growth: tuple[int, ...]
     truth_series: int
 
 
@@ -58,6 +62,8 @@ FULL = Scale(
     many_s=15,
     week_s=120,
     flash_steps=1_000,
+    settle_meters=1_000,
+    settle_growth=(100, 1_000, 10_000),
     truth_series=6,
 )
 QUICK = Scale(
@@ -76,5 +82,7 @@ QUICK = Scale(
     many_s=4,
     week_s=0,
     flash_steps=100,
+    settle_meters=50,
+    settle_growth=(20, 100),
     truth_series=2,
 )

@@ -236,7 +236,7 @@ def test_bills_ask_for_a_name(told, tmp_path):
 
 
 def test_exported_readings_come_in_again_as_they_were(room, told, tmp_path, monkeypatch):
-    values = (0.1, 1e-7, 123456789.123, 5.0, 1e11 / 3)
+    values = (0.1, 1e-7, 123456789.123, 5.0, 1e8 / 3)
     for n, value in enumerate(values):
         room.read("e001-main", NOON + n * 86_400_000 + n, **{COUNTER: value, "frequency_hz": 50.02})
     room.read("e001-light", NOON, **{COUNTER: 3.25})
