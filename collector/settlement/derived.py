@@ -29,22 +29,24 @@ def settle_derived(
         meters: those that were settled.
         until_ms: now.
     """
-    written = 0
+    written: Written = []
     made: dict[str, Tags] = {}  # where they stood last
     for part, family in families(fleet, *span):
         wanted = derived_of(fleet, family, meters)
         made |= {one.meter: one.tags for one in wanted}
         for width in _MADE if wanted else ():
-            written += _settle_width(intervals, family, wanted, width, part)
-    return written + (_settle_months(intervals, made, span, until_ms) if made else 0)
+            written += _of_width(intervals, family, wanted, width, part)
+    count = _write(intervals, written)
+    return count + (_write(intervals, _months(intervals, made, span, until_ms)) if made else 0)
 
 
-def _settle_width(
+def _of_width(
     intervals: IntervalStore, family: Family, wanted: list[Derived], width: Width, span: Span
-) -> int:
-    parts = sorted({meter for one in wanted for meter, _ in one.parts})
-    settled = intervals.intervals(parts, width, *span)
-    stored = _stored(intervals, [one.meter for one in wanted], width, span)
+) -> Written:
+    # Parts and what was made of them before in one question: each costs some milliseconds.
+    ids = {meter for one in wanted for meter in (one.meter, *(part for part, _ in one.parts))}
+    settled = intervals.intervals(sorted(ids), width, *span)
+    stored = {(one.meter, one.quantity): one for one in settled}
     written: Written = []
     for one in wanted:
         found = derive(one, family, settled)
@@ -54,14 +56,13 @@ def _settle_width(
         rows = changed(one.meter, quantity, width, cells, stored.get((one.meter, quantity)))
         if rows is not None:
             written.append((one.tags, [rows]))
-    return _write(intervals, written)
+    return written
 
 
-def _settle_months(
-    intervals: IntervalStore, made: dict[str, Tags], span: Span, until_ms: int
-) -> int:
+def _months(intervals: IntervalStore, made: dict[str, Tags], span: Span, until_ms: int) -> Written:
     months = (month_start_ms(span[0]), next_month_ms(span[1] - 1))
-    stored = _stored(intervals, sorted(made), Width.MONTH, months)
+    found = intervals.intervals(sorted(made), Width.MONTH, *months)
+    stored = {(one.meter, one.quantity): one for one in found}
     written: Written = []
     for days in intervals.intervals(sorted(made), Width.DAY, *months):
         cells = by_month(days.cells, until_ms=until_ms)
@@ -69,14 +70,7 @@ def _settle_months(
         rows = changed(*key, Width.MONTH, cells, stored.get(key))
         if rows is not None:
             written.append((made[days.meter], [rows]))
-    return _write(intervals, written)
-
-
-def _stored(
-    intervals: IntervalStore, meters: list[str], width: Width, span: Span
-) -> dict[tuple[str, str], Intervals]:
-    found = intervals.intervals(meters, width, *span)
-    return {(one.meter, one.quantity): one for one in found}
+    return written
 
 
 def _write(intervals: IntervalStore, written: Written) -> int:
