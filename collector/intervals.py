@@ -105,6 +105,10 @@ class IntervalStore(Protocol):
         """Keep all of it durably, in place of what stands under the same keys."""
         ...
 
+    def write_meters_gauges(self, written: Sequence[tuple[Tags, Sequence[GaugeWindows]]]) -> None:
+        """Do what `write_gauges` does for many meters: far cheaper per meter."""
+        ...
+
     def gauges(
         self,
         meters: Sequence[str],

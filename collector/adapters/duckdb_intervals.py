@@ -84,8 +84,12 @@ class DuckDbIntervalStore:
         self._write(INTERVAL, rows)
 
     def write_gauges(self, tags: Tags, windows: Sequence[GaugeWindows]) -> None:
-        _demand_own(tags, windows)
-        self._write(GAUGE, ((tags, _rows_of_gauge(one)) for one in windows))
+        self.write_meters_gauges([(tags, windows)])
+
+    def write_meters_gauges(self, written: Sequence[tuple[Tags, Sequence[GaugeWindows]]]) -> None:
+        for tags, windows in written:
+            _demand_own(tags, windows)
+        self._write(GAUGE, ((tags, _rows_of_gauge(one)) for tags, many in written for one in many))
 
     def write_figures(self, figures: Sequence[Figure]) -> None:
         by_key = {(one.subject, one.id, one.day_ms, one.name): one for one in figures}

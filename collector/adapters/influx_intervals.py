@@ -11,7 +11,7 @@ counts.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 
@@ -71,8 +71,17 @@ class InfluxIntervalStore:
         )
 
     def write_gauges(self, tags: Tags, windows: Sequence[GaugeWindows]) -> None:
-        _demand_sound(tags, windows)
-        self._send(chain.from_iterable(lines_of_gauge(tags, one) for one in windows))
+        self.write_meters_gauges([(tags, windows)])
+
+    def write_meters_gauges(self, written: Sequence[tuple[Tags, Sequence[GaugeWindows]]]) -> None:
+        for tags, windows in written:
+            _demand_sound(tags, windows)
+        self._send(
+            line
+            for tags, windows in written
+            for one in windows
+            for line in lines_of_gauge(tags, one)
+        )
 
     def write_figures(self, figures: Sequence[Figure]) -> None:
         for one in figures:

@@ -6,14 +6,15 @@ Power and flow, whose peaks matter, by quarter hour as well.
 from collections.abc import Sequence
 from itertools import groupby
 
-from msgspec import Struct
+import numpy as np
+from msgspec import Struct, structs
 
 from collector.fleet.index import Fleet
 from collector.intervals import GaugeWindows, IntervalStore
 from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, Width
 from collector.settle.gauge import gauge_windows
 from collector.settlement.stretch import Stretch
-from collector.store import Column, ReadingStore
+from collector.store import Column, ReadingStore, Tags
 from collector.validate import tags_of
 from metering.quantity import QUANTITIES, Kind
 
@@ -29,6 +30,10 @@ _BY_QUARTER = frozenset(
     }
 )
 
+_COLUMNS = ("start_ms", "count", "lowest", "mean", "highest")
+
+_Key = tuple[str, str, Width]
+
 
 class GaugeRules(Struct, frozen=True, kw_only=True):
     """Which gauges are summarised, and which of them by quarter hour as well."""
@@ -43,48 +48,67 @@ def settle_gauges(
     fleet: Fleet,
     group: Sequence[Stretch],
     rules: GaugeRules,
-    *,
-    at_once: int,
 ) -> None:
-    """Summarise the days of a group.
-
-    Args:
-        at_once: so many quantities fit into memory together.
-    """
+    """Summarise the days of a group; what is stored like that already is not written again."""
     by_meter: dict[str, list[Stretch]] = {}
     for one in group:
         by_meter.setdefault(one.meter, []).append(one)
-    start_ms = min(one.start_ms for one in group)
-    end_ms = max(one.end_ms for one in group)
-    for first in range(0, len(rules.quantities), at_once):
-        some = rules.quantities[first : first + at_once]
-        for meter, columns in groupby(
-            store.columns(sorted(by_meter), some, start_ms, end_ms), lambda column: column.meter
-        ):
-            entry = fleet.meters[meter][-1]
-            windows = [w for c in columns for w in _windows(c, by_meter[meter], rules)]
-            intervals.write_gauges(tags_of(entry), windows)
+    span = (min(one.start_ms for one in group), max(one.end_ms for one in group))
+    stored = _stored(intervals, sorted(by_meter), span)
+    written: list[tuple[Tags, list[GaugeWindows]]] = []
+    columns = store.columns(sorted(by_meter), rules.quantities, *span)
+    for meter, mine in groupby(columns, lambda column: column.meter):
+        told = [windows for one in mine for windows in _windows(one, by_meter[meter], rules)]
+        news = [new for one in told if (new := _changed(one, stored.get(_key(one)))) is not None]
+        if news:
+            written.append((tags_of(fleet.meters[meter][-1]), news))
+    if written:
+        intervals.write_meters_gauges(written)
+
+
+def _stored(
+    intervals: IntervalStore, meters: Sequence[str], span: tuple[int, int]
+) -> dict[_Key, GaugeWindows]:
+    return {
+        _key(one): one
+        for width in (Width.QUARTER, Width.HOUR, Width.DAY)
+        for one in intervals.gauges(meters, width, *span)
+    }
+
+
+def _key(windows: GaugeWindows) -> _Key:
+    return windows.meter, windows.quantity, windows.width
 
 
 def _windows(column: Column, mine: Sequence[Stretch], rules: GaugeRules) -> list[GaugeWindows]:
+    """Of each width those of all stretches, in order of time."""
     widths = [(Width.HOUR, HOUR_MS), (Width.DAY, DAY_MS)]
     if column.quantity in rules.by_quarter:
         widths.insert(0, (Width.QUARTER, QUARTER_MS))
     found = []
-    for one in mine:
-        for width, width_ms in widths:
-            windows = gauge_windows(column.at_ms, column.values, width_ms, one.start_ms, one.end_ms)
-            if len(windows.start_ms):
-                found.append(
-                    GaugeWindows(
-                        meter=column.meter,
-                        quantity=column.quantity,
-                        width=width,
-                        start_ms=windows.start_ms,
-                        count=windows.count,
-                        lowest=windows.lowest,
-                        mean=windows.mean,
-                        highest=windows.highest,
-                    )
-                )
+    for width, width_ms in widths:
+        parts = [
+            gauge_windows(column.at_ms, column.values, width_ms, one.start_ms, one.end_ms)
+            for one in mine
+        ]
+        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS}
+        if len(columns["start_ms"]):
+            found.append(
+                GaugeWindows(meter=column.meter, quantity=column.quantity, width=width, **columns)
+            )
     return found
+
+
+def _changed(windows: GaugeWindows, stored: GaugeWindows | None) -> GaugeWindows | None:
+    """Those that are new or different; None if none is."""
+    if stored is None:
+        return windows
+    place = np.searchsorted(stored.start_ms, windows.start_ms)
+    there = np.minimum(place, len(stored.start_ms) - 1)
+    same = np.ones(len(there), np.bool_)
+    for name in _COLUMNS:
+        same &= getattr(stored, name)[there] == getattr(windows, name)
+    if same.all():
+        return None
+    news = {name: getattr(windows, name)[~same] for name in _COLUMNS}
+    return structs.replace(windows, **news)

@@ -38,7 +38,7 @@ from collector.settlement.counter import Kin, Outcome, settle_counter
 from collector.settlement.derived import settle_derived
 from collector.settlement.gauges import GaugeRules, settle_gauges
 from collector.settlement.stretch import Stretch, groups, stretches
-from collector.settlement.supply import Key, Span, Supply
+from collector.settlement.supply import WIDENS_MS, Key, Span, Supply
 from collector.store import ReadingStore, Tags
 from collector.validate import tags_of
 from metering.clock import Clock
@@ -46,7 +46,10 @@ from metering.clock import Clock
 log = structlog.get_logger()
 
 _MARKS_AT_ONCE = 100_000
-_COUNTERS_GUESSED = 2.0  # a meter, when it is reckoned how many fit into memory
+# A meter's, when it is reckoned how many fit into memory.
+_COUNTERS_GUESSED = 2.0
+_GAUGES_GUESSED = 20.0
+_MINUTES_A_DAY = 1440.0
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -161,7 +164,8 @@ class Settlement:
         parts = self._parts
         found = stretches(days)
         total = done.days + len(days)
-        for group in groups(found, self._readings_a_day, parts.most_readings):
+        around_ms = 2 * (WIDENS_MS + NEAR_MS)
+        for group in groups(found, self._readings_a_day, parts.most_readings, around_ms=around_ms):
             if watch.stopping:
                 return
             self._settle_group(group, done)
@@ -171,11 +175,12 @@ class Settlement:
             watch.step(done.days, total, group[-1].meter)
 
     def _readings_a_day(self, meter: str) -> float:
-        entries = self._parts.fleet.meters.get(meter)
-        if not entries:
-            return 1.0
         # Counters are read once a minute at most.
-        return _COUNTERS_GUESSED * 86_400 / max(60, entries[-1].cycle_s)
+        return min(self._cycles_a_day(meter), _MINUTES_A_DAY) * _COUNTERS_GUESSED
+
+    def _cycles_a_day(self, meter: str) -> float:
+        entries = self._parts.fleet.meters.get(meter)
+        return 86_400 / entries[-1].cycle_s if entries else 1.0
 
     # ---- a group of stretches
 
@@ -222,18 +227,14 @@ class Settlement:
         done.meters.update(meters)
 
     def _settle_gauges(self, known: Sequence[Stretch]) -> None:
+        """Some meters with all of their gauges at once: they are rows of one table."""
         parts = self._parts
-        readings = sum(
-            (one.end_ms - one.start_ms) / DAY_MS * self._readings_a_day(one.meter) for one in known
-        )
-        settle_gauges(
-            parts.store,
-            parts.intervals,
-            parts.fleet,
-            known,
-            parts.gauges,
-            at_once=max(1, round(parts.most_readings / max(1.0, readings))),
-        )
+
+        def values_a_day(meter: str) -> float:
+            return self._cycles_a_day(meter) * _GAUGES_GUESSED
+
+        for some in groups(known, values_a_day, parts.most_readings):
+            settle_gauges(parts.store, parts.intervals, parts.fleet, some, parts.gauges)
 
     def _entries(self, meters: Sequence[str]) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}

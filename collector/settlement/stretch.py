@@ -43,7 +43,11 @@ def stretches(days: Iterable[DirtyDay]) -> list[Stretch]:
 
 
 def groups(
-    found: Sequence[Stretch], readings_a_day: Callable[[str], float], most: int
+    found: Sequence[Stretch],
+    readings_a_day: Callable[[str], float],
+    most: int,
+    *,
+    around_ms: int = 0,
 ) -> Iterator[list[Stretch]]:
     """Stretches of about the same time together, at most about `most` readings each.
 
@@ -51,26 +55,24 @@ def groups(
 
     Args:
         readings_a_day: of a meter, counters and all.
+        around_ms: what is read beside each stretch, both sides together.
     """
     group: list[Stretch] = []
-    held = 0.0
+    held, start_ms, end_ms = 0.0, 0, 0
     ordered = sorted(found, key=lambda one: (one.start_ms // _LONGEST_MS, one.meter, one.start_ms))
     for one in ordered:
-        days = (one.end_ms - one.start_ms) / DAY_MS + 2
-        size = days * readings_a_day(one.meter)
-        near = not group or (
-            one.start_ms // _LONGEST_MS == group[0].start_ms // _LONGEST_MS
-            and _reach(group, one) <= 2 * _LONGEST_MS
+        size = (one.end_ms - one.start_ms + around_ms) / DAY_MS * readings_a_day(one.meter)
+        first_ms, last_ms = min(start_ms, one.start_ms), max(end_ms, one.end_ms)
+        near = (
+            one.start_ms // _LONGEST_MS == start_ms // _LONGEST_MS
+            and last_ms - first_ms <= 2 * _LONGEST_MS
         )
         if group and (held + size > most or not near):
             yield group
             group, held = [], 0.0
+        if not group:
+            first_ms, last_ms = one.start_ms, one.end_ms
         group.append(one)
-        held += size
+        held, start_ms, end_ms = held + size, first_ms, last_ms
     if group:
         yield group
-
-
-def _reach(group: Sequence[Stretch], one: Stretch) -> int:
-    start = min(one.start_ms, *(other.start_ms for other in group))
-    return max(one.end_ms, *(other.end_ms for other in group)) - start

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from collector.intervals import Intervals, IntervalStore
-from collector.settle.cells import Width
+from collector.settle.cells import DAY_MS, Width
 from collector.settle.said import Said, series_of
 from collector.settle.series import Floats, Ints, Series
 from collector.settlement.change import within
@@ -18,6 +18,7 @@ from collector.store import Column, ReadingStore
 from metering.quantity import QUANTITIES, Kind
 
 COUNTERS = tuple(name for name, one in QUANTITIES.items() if one.kind is Kind.COUNTER)
+WIDENS_MS = DAY_MS  # a stretch, to either side, nearly always
 _BEYOND = 3  # readings on the far side of a gap
 
 Span = tuple[int, int]
@@ -41,11 +42,13 @@ class Supply:
         self._store = store
         self._intervals = intervals
         self._now_ms = now_ms
-        self._span = span_ms
-        self._reach = (span_ms[0] - near_ms, span_ms[1] + near_ms)
+        # A reading seldom comes at midnight sharp: nearly every stretch takes a day along on
+        # either side, for the leg over its edge.
+        self._span = (span_ms[0] - WIDENS_MS, span_ms[1] + WIDENS_MS)
+        self._reach = (self._span[0] - near_ms, self._span[1] + near_ms)
         self._columns = _by_key(store.columns(meters, COUNTERS, *self._reach))
         self._stored = {
-            width: _by_key(intervals.intervals(meters, width, *span_ms))
+            width: _by_key(intervals.intervals(meters, width, *self._span))
             for width in (Width.QUARTER, Width.HOUR, Width.DAY)
         }
 

@@ -86,6 +86,12 @@ class FakeIntervalStore:
             written += len(rows)
         self._note(tags, written)
 
+    def write_meters_gauges(self, written: Sequence[tuple[Tags, Sequence[GaugeWindows]]]) -> None:
+        for tags, windows in written:
+            _demand_own(tags, windows)
+        for tags, windows in written:
+            self.write_gauges(tags, windows)
+
     def gauges(
         self,
         meters: Sequence[str],
