@@ -110,11 +110,12 @@ def _plain(series: Series, register: Register) -> Course:
         energy = np.diff(_scaled(series.value - first, register.power_of_ten))
     else:
         energy = np.diff(series.value)
+    unit = bit(Rule.UNIT) if register.power_of_ten else 0
     return Course(
         at_ms=series.at_ms,
         energy=energy,
         known=np.ones(len(energy), np.bool_),
-        rules=series.rules[:-1] | series.rules[1:],
+        rules=series.rules[:-1] | series.rules[1:] | unit,
         epochs=(
             RegisterEpoch(
                 from_ms=int(series.at_ms[0]),

@@ -21,7 +21,7 @@ Written = list[tuple[Tags, list[Intervals]]]
 
 
 def settle_derived(
-    intervals: IntervalStore, fleet: Fleet, meters: Collection[str], span: Span, until_ms: int
+    intervals: IntervalStore, fleet: Fleet, meters: Collection[str], span: Span, *, until_ms: int
 ) -> int:
     """Write what is new or different in a span of whole days, and its months; return the rows.
 

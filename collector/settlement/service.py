@@ -221,7 +221,9 @@ class Settlement:
             reach = [outcome.span for _, outcome in outcomes]
             spans = min(start for start, _ in reach), max(end for _, end in reach)
             until_ms = now_ms - now_ms % QUARTER_MS
-            done.written += settle_derived(parts.intervals, parts.fleet, meters, spans, until_ms)
+            done.written += settle_derived(
+                parts.intervals, parts.fleet, meters, spans, until_ms=until_ms
+            )
         self._follow_up(outcomes, now_ms)
         self._settle_gauges(known)
         done.meters.update(meters)

@@ -28,7 +28,7 @@ class Total(Struct, frozen=True, kw_only=True):
         code: the beginning of the energy code: a class (01), or an item of electricity (01B).
         generation: what the subject generates, not what it consumes.
         meters: that were added; `less`: that were taken off, of other items below those.
-        absent: of both, those that have no interval at all.
+        absent: of both, those of which an interval is not known.
     """
 
     subject: Subject | str
@@ -88,8 +88,8 @@ def _totals_of(family: Family, by_meter: Mapping[str, Intervals], named: _Named)
         plus, minus = (
             tuple(m for m in side if _unit(family, by_meter, m) == unit) for side in (added, less)
         )
-        absent = tuple(meter for meter in (*plus, *minus) if meter not in by_meter)
-        if len(absent) == len(plus) + len(minus):
+        every = (*plus, *minus)
+        if not any(meter in by_meter for meter in every):
             continue
         parts = [(m, 1.0) for m in plus] + [(m, -1.0) for m in minus]
         cells = [(by_meter[m].cells if m in by_meter else None, sign) for m, sign in parts]
@@ -101,7 +101,9 @@ def _totals_of(family: Family, by_meter: Mapping[str, Intervals], named: _Named)
             generation=named.direction is Direction.EXPORT,
             meters=plus,
             less=minus,
-            absent=absent,
+            absent=tuple(
+                m for m in every if m not in by_meter or not by_meter[m].cells.known.all()
+            ),
             cells=signed_sum(cells),
         )
 
