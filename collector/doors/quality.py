@@ -30,7 +30,8 @@ class TotalRow(Struct, frozen=True, kw_only=True):
     """One interval of one subject's total; `value` in `unit`, None where it is not known.
 
     Attributes:
-        meters: how many were added, or taken off; `absent` are those of which an interval is not known.
+        meters: how many were added, or taken off.
+        absent: those of them of which an interval is not known.
     """
 
     subject: str
