@@ -3,21 +3,26 @@
 A reading that is more than a quarter of an hour old when it comes is late: it counts for energy and
 completeness, not for being online (key-user systems do not count what is filled in later). The
 least time from sealing a batch to receiving it is what a clock is off by, give or take the link: a
-clock that is ahead makes it negative.
+clock that is ahead makes it negative. Of a clock that nobody vouches for it says nothing: such a
+batch may hold times of another life of the box.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import Lock
 
 from msgspec import Struct
 
+from collector.intervals import Figure, Subject
 from collector.settle.cells import DAY_MS, SHANGHAI_MS
 from collector.store import Row
 from metering.batch import Batch, ClockState
 
 LATE_MS = 900_000
 
+CAME, IN_TIME, DRIFT = "arrived_count", "on_time_count", "clock_drift_s"  # figures
+
 MeterDayKey = tuple[str, int]  # meter, the day's start
+FigureKey = tuple[Subject, str, int, str]  # subject, id, day's start, name
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -53,7 +58,7 @@ class Arrivals:
                         on_time[key] = on_time.get(key, 0) + 1
             for batch in batches:
                 delay_ms = now_ms - batch.sealed_at_ms
-                if batch.clock == ClockState.SYNCED and delay_ms < LATE_MS:  # no backlog
+                if batch.clock != ClockState.UNSYNCED and delay_ms < LATE_MS:  # no backlog
                     self._note_delay(batch.gateway, delay_ms, now_ms)
 
     def take(self) -> Tally:
@@ -67,6 +72,19 @@ class Arrivals:
             self._clear()
         return tally
 
+    def give_back(self, tally: Tally) -> None:
+        """What was taken and could not be kept: the next `take` has it again."""
+        with self._lock:
+            for mine, theirs in (
+                (self._readings, tally.readings),
+                (self._on_time, tally.on_time),
+            ):
+                for (meter, day_ms), number in theirs.items():
+                    key = (meter, (day_ms + SHANGHAI_MS) // DAY_MS)
+                    mine[key] = mine.get(key, 0) + number
+            for (gateway, day_ms), delay_ms in tally.delays_ms.items():
+                self._note_delay(gateway, delay_ms, day_ms)
+
     def _clear(self) -> None:
         self._readings: dict[MeterDayKey, int] = {}
         self._on_time: dict[MeterDayKey, int] = {}
@@ -77,5 +95,22 @@ class Arrivals:
         self._delays[key] = min(delay_ms, self._delays.get(key, delay_ms))
 
 
-def _by_start(counted: dict[MeterDayKey, int]) -> dict[MeterDayKey, int]:
-    return {(name, day * DAY_MS - SHANGHAI_MS): number for (name, day), number in counted.items()}
+def counted(tally: Tally, known: Mapping[FigureKey, float]) -> list[Figure]:
+    """A tally added to what is known of its days, as figures."""
+    found: list[Figure] = []
+    for name, numbers in ((CAME, tally.readings), (IN_TIME, tally.on_time)):
+        for (meter, day_ms), number in numbers.items():
+            before = known.get((Subject.METER, meter, day_ms, name), 0.0)
+            found.append(_figure(Subject.METER, meter, day_ms, name, before + number))
+    for (gateway, day_ms), delay_ms in tally.delays_ms.items():
+        before = known.get((Subject.GATEWAY, gateway, day_ms, DRIFT), delay_ms / 1000)
+        found.append(_figure(Subject.GATEWAY, gateway, day_ms, DRIFT, min(before, delay_ms / 1000)))
+    return found
+
+
+def _figure(subject: Subject, identity: str, day_ms: int, name: str, value: float) -> Figure:
+    return Figure(subject=subject, id=identity, day_ms=day_ms, name=name, value=value)
+
+
+def _by_start(counts: dict[MeterDayKey, int]) -> dict[MeterDayKey, int]:
+    return {(name, day * DAY_MS - SHANGHAI_MS): number for (name, day), number in counts.items()}

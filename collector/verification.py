@@ -4,18 +4,20 @@ Looks at what settlement made of the day, at what was refused, at how much came 
 figures as series and the findings in place of an earlier list of the same day. Repeatable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from threading import Lock
 
 import numpy as np
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from collector.arrivals import Arrivals, Tally
-from collector.entries import Entry, EntryBook, EntryKind
+from collector.arrivals import CAME, DRIFT, IN_TIME, Arrivals, counted
+from collector.entries import EntryBook, EntryKind
 from collector.epoch_book import EpochBook
-from collector.findings import Finding, FindingBook, FindingKind
+from collector.findings import Finding, FindingBook
 from collector.fleet.index import Fleet, MeterEntry
 from collector.intervals import Figure, Intervals, IntervalStore, Subject
+from collector.quality.cycles import cycles
 from collector.quality.figures import (
     MeterDay,
     deviation,
@@ -23,21 +25,26 @@ from collector.quality.figures import (
     meter_figures,
     shares_of,
 )
-from collector.quality.find import DayFacts, find
+from collector.quality.find import DayFacts, Key, find
+from collector.quality.month import UNSURE, gained
 from collector.quality.thresholds import Thresholds
 from collector.settle.cells import DAY_MS, Width, month_start_ms
-from collector.settle.gauge import completeness
-from collector.settle.series import PER_UNIT, whole
+from collector.settle.counters import counter_of
+from collector.settle.series import PER_UNIT, Ints, Mask
+from collector.settlement.change import picked
 from collector.settlement.service import Progress, Unwatched
 from collector.store import Level, ReadingStore
 from collector.tree.check import SumCheck, check_sums
 from collector.tree.derive import main_counters
-from collector.tree.family import Family, family_at
+from collector.tree.family import Family, families, family_at
+from metering.clock import Clock
+from metering.errors import NenghaoError, PermanentError
 from metering.quantity import QUANTITIES, Kind
 
 log = structlog.get_logger()
 
 _AT_ONCE = 200  # meters
+_MOST_AGAIN = 31  # days
 # A meter answered if any of these came.
 _SIGNS = (
     *(name for name, one in QUANTITIES.items() if one.kind is Kind.COUNTER),
@@ -46,7 +53,12 @@ _SIGNS = (
     "heat_power_kw",
     "temperature_c",
 )
-_DELAY, _READINGS, _ON_TIME = "clock_drift_s", "arrived_count", "on_time_count"
+
+Rejected = Mapping[str, Mapping[str, int]]  # by meter and reason
+
+
+class DayNotOver(PermanentError):
+    """Only a day that is over can be verified."""
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -59,36 +71,94 @@ class Parts(Struct, frozen=True, kw_only=True):
     findings: FindingBook
     fleet: Fleet
     arrivals: Arrivals
+    clock: Clock
     thresholds: Thresholds = Thresholds()
 
 
 class Verification:
-    """One at a time."""
+    """Threads may share it: they take turns."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._alone = Lock()
+        self._changed: set[int] = set()  # days that readings came to
 
     def verify_day(self, day_ms: int, progress: Progress | None = None) -> list[Finding]:
-        """Verify a day in Shanghai by its start; return what was found and kept."""
+        """Verify a day in Shanghai by its start; return what was found and kept.
+
+        Raises:
+            DayNotOver: it is not over yet.
+        """
+        if day_ms + DAY_MS > self._parts.clock.now_ms():
+            raise DayNotOver("这一天还没有结束，结束并结算后才能校核")
+        with self._alone:
+            self._keep_arrivals()
+            return self._verify(day_ms, progress or Unwatched())
+
+    def verify_changed(self, before_ms: int, progress: Progress | None = None) -> list[int]:
+        """Verify again the days before one to which readings came since; return them.
+
+        A gateway's backlog makes a day complete that was not. At most the newest month of them;
+        which they are is forgotten with the process.
+        """
         watch = progress or Unwatched()
-        self.keep_arrivals()
+        with self._alone:
+            self._keep_arrivals()
+            days = sorted(day for day in self._changed if day < before_ms)[-_MOST_AGAIN:]
+            for day_ms in days:
+                if not watch.stopping:
+                    self._verify(day_ms, watch)
+            if not watch.stopping:
+                self._changed = {day for day in self._changed if day >= before_ms}
+        return days
+
+    def check_sums(self, start_ms: int, end_ms: int, width: Width = Width.HOUR) -> list[SumCheck]:
+        """Every main against what is right below it over a span (总分校核)."""
+        return self._check(families(self._parts.fleet, start_ms, end_ms), start_ms, end_ms, width)
+
+    def keep_arrivals(self) -> None:
+        """Add what came since to the figures of its days; what cannot be kept waits."""
+        with self._alone:
+            self._keep_arrivals()
+
+    def _keep_arrivals(self) -> None:
+        tally = self._parts.arrivals.take()
+        days = {day for _, day in (*tally.readings, *tally.delays_ms)}
+        if not days:
+            return
+        try:
+            known = {
+                (one.subject, one.id, one.day_ms, one.name): one.value
+                for subject in (Subject.METER, Subject.GATEWAY)
+                for one in self._parts.intervals.figures(subject, min(days), max(days) + 1)
+            }
+            self._parts.intervals.write_figures(counted(tally, known))
+        except NenghaoError:
+            self._parts.arrivals.give_back(tally)
+            raise
+        self._changed |= {day for _, day in tally.readings}
+
+    def _verify(self, day_ms: int, watch: Progress) -> list[Finding]:
         parts = self._parts
-        family = family_at(parts.fleet, day_ms + DAY_MS - 1)
+        family = family_at(parts.fleet, day_ms)
         meters = sorted(family.entries)
+        rejected = self._rejected(day_ms)
         facts = _Facts(days=[], months={}, residuals={}, figures=[])
         for first in range(0, len(meters), _AT_ONCE):
             if watch.stopping:
-                break
-            self._look_at(meters[first : first + _AT_ONCE], day_ms, family, facts)
+                return []  # half a list is none: the day is verified again
+            self._look_at(meters[first : first + _AT_ONCE], day_ms, family, rejected, facts)
             watch.step(min(first + _AT_ONCE, len(meters)), len(meters), "日校核")
-        sums = self._sums(family, day_ms)
-        facts.figures += group_figures(facts.days, day_ms)
+        days = self._with_last(facts.days, day_ms)
+        span = (day_ms, day_ms + DAY_MS)
+        sums = self._check([(span, family)], *span, Width.HOUR)
+        facts.figures += group_figures(days, day_ms)
         facts.figures += _sum_figures(sums, day_ms)
         parts.intervals.write_figures(facts.figures)
         found = find(
             DayFacts(
                 day_ms=day_ms,
-                days=facts.days,
+                days=days,
                 sums=sums,
                 months=facts.months,
                 residuals=facts.residuals,
@@ -99,151 +169,145 @@ class Verification:
             parts.thresholds,
         )
         parts.findings.replace_findings(day_ms, found)
+        self._changed.discard(day_ms)
         log.info("verification.done", day_ms=day_ms, meters=len(meters), findings=len(found))
         return found
 
-    def check_sums(self, start_ms: int, end_ms: int) -> list[SumCheck]:
-        """Every main against what is right below it over a span, by hours (总分校核)."""
-        return self._check(family_at(self._parts.fleet, end_ms - 1), start_ms, end_ms)
-
-    def keep_arrivals(self) -> None:
-        """Add what came since to the figures of its days."""
-        tally = self._parts.arrivals.take()
-        days = {day for _, day in (*tally.readings, *tally.delays_ms)}
-        if not days:
-            return
-        span = min(days), max(days) + 1
-        known = {
-            (one.subject, one.id, one.day_ms, one.name): one.value
-            for subject in (Subject.METER, Subject.GATEWAY)
-            for one in self._parts.intervals.figures(subject, *span)
-        }
-        self._parts.intervals.write_figures(_added(tally, known))
-
     # ---- meters
 
-    def _look_at(self, meters: Sequence[str], day_ms: int, family: Family, facts: "_Facts") -> None:
+    def _look_at(
+        self,
+        meters: Sequence[str],
+        day_ms: int,
+        family: Family,
+        rejected: Rejected,
+        facts: "_Facts",
+    ) -> None:
         parts, end_ms = self._parts, day_ms + DAY_MS
-        stamps: dict[str, list[np.ndarray]] = {}
-        for column in parts.store.columns(meters, _SIGNS, day_ms, end_ms):
-            stamps.setdefault(column.meter, []).append(column.at_ms)
-        day_rows = main_counters(
-            family, parts.intervals.intervals(meters, Width.DAY, day_ms, end_ms)
-        )
-        quarters = main_counters(
-            family, parts.intervals.intervals(meters, Width.QUARTER, day_ms, end_ms)
-        )
-        month_ms = month_start_ms(day_ms)
-        months = main_counters(
-            family, parts.intervals.intervals(meters, Width.DAY, month_ms, end_ms)
-        )
+        stamps = self._stamps(meters, day_ms)
+        rows = parts.intervals.intervals
+        days = main_counters(family, rows(meters, Width.DAY, month_start_ms(day_ms), end_ms))
+        quarters = main_counters(family, rows(meters, Width.QUARTER, day_ms, end_ms))
         outages = self._outages(meters, day_ms)
-        rejected = self._rejected(set(meters), day_ms)
-        on_time = self._on_time(meters, day_ms)
+        arrived = self._arrived(meters, day_ms)
         for meter in meters:
             entry = family.entries[meter]
-            at_ms = np.unique(np.concatenate(stamps.get(meter, [np.empty(0, np.int64)])))
-            settled, cells = day_rows.get(meter), quarters.get(meter)
-            expected, answered = _cycles(entry, at_ms, day_ms, outages.get(meter, ()))
+            expected, answered = cycles(entry, stamps[meter], day_ms, outages.get(meter, ()))
+            came, on_time = arrived.get(meter, (None, None))
+            settled = _Settled(month=days.get(meter), quarters=quarters.get(meter), day_ms=day_ms)
             day = MeterDay(
                 entry=entry,
                 expected=expected,
                 answered=answered,
-                on_time=on_time.get(meter),
-                shares=None if settled is None else shares_of(settled.cells),
-                rejected=rejected.get(meter, {}),
-                rules=0 if cells is None else int(np.bitwise_or.reduce(cells.cells.rules)),
+                arrived=came,
+                on_time=on_time,
+                shares=settled.shares(),
+                rejected=dict(rejected.get(meter, {})),
+                rules=settled.rules(),
             )
             facts.days.append(day)
             facts.figures += meter_figures(day, day_ms)
-            self._compare(meter, (settled, cells, months.get(meter)), day_ms, facts)
+            self._compare(settled, day_ms, facts)
 
-    def _compare(
-        self,
-        meter: str,
-        rows: tuple[Intervals | None, Intervals | None, Intervals | None],
-        day_ms: int,
-        facts: "_Facts",
-    ) -> None:
+    def _stamps(self, meters: Sequence[str], day_ms: int) -> dict[str, Ints]:
+        found: dict[str, list[Ints]] = {meter: [np.empty(0, np.int64)] for meter in meters}
+        for column in self._parts.store.columns(meters, _SIGNS, day_ms, day_ms + DAY_MS):
+            found[column.meter].append(column.at_ms)
+        return {meter: np.unique(np.concatenate(many)) for meter, many in found.items()}
+
+    def _compare(self, settled: "_Settled", day_ms: int, facts: "_Facts") -> None:
         """Quarters against the day, days against the register's month."""
-        settled, quarters, month = rows
-        if settled is not None and quarters is not None:
-            off = int(settled.cells.value.sum()) - int(quarters.cells.value.sum())
-            facts.note(meter, day_ms, "law_residual_millionths", float(off))
-            if off:
-                facts.residuals[meter] = off / PER_UNIT
+        month = settled.month
         if month is None:
             return
-        register = self._register(month, month_start_ms(day_ms), day_ms + DAY_MS)
-        if register is not None:
-            share = deviation(int(month.cells.value.sum()), register)
-            if share is not None:
-                facts.note(meter, day_ms, "daily_against_monthly_share", share)
-                facts.months[meter] = share
+        residual = settled.residual()
+        if residual is not None:
+            facts.note(month.meter, day_ms, "law_residual_millionths", float(residual))
+            if residual:
+                facts.residuals[month.meter] = residual / PER_UNIT
+        edges = int(month.cells.rules[0] | month.cells.rules[-1])
+        if (month.cells.edited > 0).any() or edges & UNSURE:
+            return
+        span = (month_start_ms(day_ms), day_ms + DAY_MS)
+        register = gained(
+            self._parts.store, self._parts.epochs, (month.meter, month.quantity), *span
+        )
+        share = None if register is None else deviation(int(month.cells.value.sum()), register)
+        if share is not None:
+            facts.note(month.meter, day_ms, "daily_against_monthly_share", share)
+            facts.months[month.meter] = share
 
-    def _register(self, rows: Intervals, start_ms: int, end_ms: int) -> int | None:
-        """What the register itself gained, in millionths: last - first + closed epochs.
+    def _with_last(self, days: Sequence[MeterDay], day_ms: int) -> list[MeterDay]:
+        """Silent meters know when they last spoke."""
+        silent = [day.entry for day in days if day.expected and not day.answered]
+        last = self._last(silent, day_ms) if silent else {}
+        return [structs.replace(day, last_ms=last.get(day.entry.meter)) for day in days]
 
-        None where people's corrections, or another unit, make it another number.
-        """
-        store, key = self._parts.store, (rows.meter, rows.quantity)
-        if (rows.cells.edited > 0).any():
-            return None
-        first = store.nearest(*key, start_ms, later=True, most=1)
-        last = store.nearest(*key, end_ms, later=False, most=1)
-        if first is None or last is None or first.at_ms[0] >= last.at_ms[0]:
-            return None
-        opened, total = int(whole(first.values)[0]), 0
-        for one in self._parts.epochs.breaks(*key, int(first.at_ms[0]) + 1, int(last.at_ms[0]) + 1):
-            if one.multiplier != 1.0:
-                return None
-            total += one.closed - opened
-            opened = one.opened
-        return total + int(whole(last.values)[0]) - opened
+    def _last(self, silent: Sequence[MeterEntry], day_ms: int) -> dict[str, int]:
+        store = self._parts.store
+        latest = store.latest([entry.meter for entry in silent])
+        found = {one.meter: one.at_ms for one in latest if one.at_ms < day_ms}
+        spoke_since = {one.meter: one.values for one in latest if one.at_ms >= day_ms}
+        for entry in silent:
+            if entry.meter in spoke_since:
+                counter = counter_of(entry, spoke_since[entry.meter])
+                column = store.nearest(entry.meter, counter, day_ms, later=False, most=1)
+                if column is not None:
+                    found[entry.meter] = int(column.at_ms[0])
+        return found
 
     # ---- around
 
-    def _outages(self, meters: Sequence[str], day_ms: int) -> dict[str, list[Entry]]:
-        found: dict[str, list[Entry]] = {}
+    def _outages(self, meters: Sequence[str], day_ms: int) -> dict[str, list[tuple[int, int]]]:
+        found: dict[str, list[tuple[int, int]]] = {}
+        end_ms = day_ms + DAY_MS
         entries = self._parts.entries.entries(
-            meters=meters, start_ms=day_ms, end_ms=day_ms + DAY_MS, in_force=True
+            meters=meters, start_ms=day_ms, end_ms=end_ms, in_force=True
         )
         for entry in entries:
             if entry.kind is EntryKind.OUT_OF_SERVICE:
-                found.setdefault(entry.meter, []).append(entry)
+                open_end = end_ms if entry.end_ms is None else entry.end_ms
+                found.setdefault(entry.meter, []).append((entry.start_ms, open_end))
         return found
 
-    def _rejected(self, meters: set[str], day_ms: int) -> dict[str, dict[str, int]]:
+    def _rejected(self, day_ms: int) -> Rejected:
         found: dict[str, dict[str, int]] = {}
         for one in self._parts.store.rejections(day_ms, day_ms + DAY_MS):
-            if one.meter in meters and one.level is Level.REJECTED:
+            if one.level is Level.REJECTED:
                 reasons = found.setdefault(one.meter, {})
                 reasons[one.reason] = reasons.get(one.reason, 0) + 1
         return found
 
-    def _on_time(self, meters: Sequence[str], day_ms: int) -> dict[str, int]:
-        """Readings that came in time; of meters whose arrivals were counted at all."""
-        found: dict[str, int] = {}
+    def _arrived(self, meters: Sequence[str], day_ms: int) -> dict[str, tuple[int, int]]:
+        """Readings that were counted as they came, and those in time."""
+        names: dict[str, dict[str, int]] = {}
         for one in self._parts.intervals.figures(Subject.METER, day_ms, day_ms + 1, meters):
-            if one.name == _READINGS:
-                found.setdefault(one.id, 0)
-            elif one.name == _ON_TIME:
-                found[one.id] = int(one.value)
-        return found
+            names.setdefault(one.id, {})[one.name] = round(one.value)
+        return {
+            meter: (named[CAME], named.get(IN_TIME, 0))
+            for meter, named in names.items()
+            if CAME in named
+        }
 
-    def _sums(self, family: Family, day_ms: int) -> list[SumCheck]:
-        return self._check(family, day_ms, day_ms + DAY_MS)
-
-    def _check(self, family: Family, start_ms: int, end_ms: int) -> list[SumCheck]:
-        meters = sorted(
-            {*family.children, *(m for below in family.children.values() for m in below)}
-        )
+    def _check(
+        self,
+        trees: Sequence[tuple[tuple[int, int], Family]],
+        start_ms: int,
+        end_ms: int,
+        width: Width,
+    ) -> list[SumCheck]:
+        meters: Collection[str] = {
+            meter
+            for _, family in trees
+            for main, below in family.children.items()
+            for meter in (main, *below)
+        }
         if not meters:
             return []
         bounds = self._parts.thresholds
         return check_sums(
-            family,
-            self._parts.intervals.intervals(meters, Width.HOUR, start_ms, end_ms),
+            trees,
+            self._parts.intervals.intervals(sorted(meters), width, start_ms, end_ms),
             tolerance=bounds.sub_meters.value,
             least_judged=bounds.comparable.value,
         )
@@ -252,10 +316,10 @@ class Verification:
         return {
             one.id: one.value
             for one in self._parts.intervals.figures(Subject.GATEWAY, day_ms, day_ms + 1)
-            if one.name == _DELAY
+            if one.name == DRIFT
         }
 
-    def _since(self, day_ms: int) -> dict[tuple[str, FindingKind, str], int]:
+    def _since(self, day_ms: int) -> dict[Key, int]:
         """Since when what was found the day before has been so."""
         return {
             (one.institution, one.kind, one.meter): one.since_ms
@@ -277,24 +341,32 @@ class _Facts(Struct, kw_only=True):
         )
 
 
-def _cycles(
-    entry: MeterEntry, at_ms: np.ndarray, day_ms: int, outages: Sequence[Entry]
-) -> tuple[int, int]:
-    """Cycles of the day that should have brought a reading, and those that did."""
-    end_ms = day_ms + DAY_MS
-    start_ms = max(day_ms, entry.valid_from_ms)
-    if entry.valid_to_ms is not None:
-        end_ms = min(end_ms, entry.valid_to_ms)
-    # Counters are read once a minute at most, whatever the cycle of the gauges.
-    every_ms = max(60, entry.cycle_s) * 1000
-    due = max(0, end_ms - start_ms) / every_ms
-    out_ms = sum(
-        max(0, min(end_ms, one.end_ms or end_ms) - max(start_ms, one.start_ms)) for one in outages
-    )
-    share = 1 - min(1.0, out_ms / max(1, end_ms - start_ms))
-    expected = round(due * share)
-    answered = round(completeness(at_ms, start_ms, end_ms, every_ms) * due) if due >= 1 else 0
-    return expected, min(expected, answered)
+class _Settled(Struct, frozen=True, kw_only=True):
+    """What settlement made of a meter's day, and of the days of the month up to it."""
+
+    month: Intervals | None
+    quarters: Intervals | None
+    day_ms: int
+
+    def _day(self) -> Mask:
+        assert self.month is not None
+        return np.equal(self.month.cells.start_ms, self.day_ms)
+
+    def rules(self) -> int:
+        return 0 if self.quarters is None else int(np.bitwise_or.reduce(self.quarters.cells.rules))
+
+    def shares(self) -> tuple[float, float, float, float] | None:
+        if self.month is None or not self._day().any():
+            return None
+        quarters = None if self.quarters is None else self.quarters.cells
+        return shares_of(picked(self.month.cells, self._day()), quarters)
+
+    def residual(self) -> int | None:
+        """The day less its quarters, in millionths; None where one of both is not there."""
+        if self.month is None or self.quarters is None or not self._day().any():
+            return None
+        day = int(self.month.cells.value[self._day()].sum())
+        return day - int(self.quarters.cells.value.sum())
 
 
 def _sum_figures(sums: Sequence[SumCheck], day_ms: int) -> list[Figure]:
@@ -309,27 +381,3 @@ def _sum_figures(sums: Sequence[SumCheck], day_ms: int) -> list[Figure]:
         for one in sums
         if one.share is not None
     ]
-
-
-def _added(tally: Tally, known: dict[tuple[Subject, str, int, str], float]) -> list[Figure]:
-    found: list[Figure] = []
-    for name, counted in ((_READINGS, tally.readings), (_ON_TIME, tally.on_time)):
-        for (meter, day_ms), number in counted.items():
-            before = known.get((Subject.METER, meter, day_ms, name), 0.0)
-            found.append(
-                Figure(
-                    subject=Subject.METER, id=meter, day_ms=day_ms, name=name, value=before + number
-                )
-            )
-    for (gateway, day_ms), delay_ms in tally.delays_ms.items():
-        before = known.get((Subject.GATEWAY, gateway, day_ms, _DELAY), delay_ms / 1000)
-        found.append(
-            Figure(
-                subject=Subject.GATEWAY,
-                id=gateway,
-                day_ms=day_ms,
-                name=_DELAY,
-                value=min(before, delay_ms / 1000),
-            )
-        )
-    return found

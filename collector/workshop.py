@@ -111,6 +111,7 @@ class Workshop:
                 findings=self.state.finding_book,
                 fleet=self.fleet,
                 arrivals=self.arrivals,
+                clock=self.clock,
                 thresholds=load_thresholds(config),
             )
         )
@@ -132,7 +133,13 @@ class Workshop:
             editing_door(Editor(office), book, intake, self.clock, turn),
             export_door(self.fleet, self.store, self.intervals),
             settling_door(self.settling, self.state.dirty_book),
-            quality_door(self.verification, self.state.finding_book, self.intervals, self.fleet),
+            quality_door(
+                self.verification,
+                self.state.finding_book,
+                self.intervals,
+                self.fleet,
+                self.clock,
+            ),
         )
 
     def close(self) -> None:

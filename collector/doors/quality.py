@@ -12,13 +12,14 @@ from collector.findings import FindingBook
 from collector.fleet.index import Fleet
 from collector.intervals import IntervalStore, Subject
 from collector.quality.find import by_importance
-from collector.settle.cells import DAY_MS, Width, day_start_ms
+from collector.settle.cells import Width, day_start_ms, month_start_ms, next_month_ms
 from collector.settle.series import PER_UNIT
 from collector.store import LAST_AT_MS
-from collector.tree.family import family_at
-from collector.tree.totals import Total, by_month, totals
+from collector.tree.family import families
+from collector.tree.totals import Total, monthly, totals
 from collector.verification import Verification
-from metering.errors import TransientError
+from metering.clock import Clock
+from metering.errors import PermanentError, TransientError
 
 T = TypeVar("T")
 
@@ -26,7 +27,12 @@ Instant = Annotated[int, Query(ge=0, le=LAST_AT_MS)]  # epoch ms
 
 
 class TotalRow(Struct, frozen=True, kw_only=True):
-    """One interval of one subject's total; `value` in `unit`, None where it is not known."""
+    """One interval of one subject's total; `value` in `unit`, None where it is not known.
+
+    Attributes:
+        meters: how many were added, or taken off.
+        absent: those of them of which an interval is not known.
+    """
 
     subject: str
     id: str
@@ -44,7 +50,11 @@ class TotalRow(Struct, frozen=True, kw_only=True):
 
 
 def quality_door(
-    verification: Verification, findings: FindingBook, intervals: IntervalStore, fleet: Fleet
+    verification: Verification,
+    findings: FindingBook,
+    intervals: IntervalStore,
+    fleet: Fleet,
+    clock: Clock,
 ) -> APIRouter:
     """`/quality/figures`, `/quality/findings`, `POST /quality/verify`, `/tree/check`, `/totals`."""
     door = APIRouter()
@@ -70,23 +80,48 @@ def quality_door(
         return _json(_patient(lambda: verification.verify_day(day_start_ms(day_ms))))
 
     @door.get("/tree/check")
-    def check(start_ms: Instant, end_ms: Instant) -> Response:
-        return _json(_patient(lambda: verification.check_sums(start_ms, end_ms)))
+    def check(start_ms: Instant, end_ms: Instant, width: Width = Width.HOUR) -> Response:
+        """Mains against what is right below them, over intervals where both are known."""
+        _demand_span(start_ms, end_ms)
+        return _json(_patient(lambda: verification.check_sums(start_ms, end_ms, width)))
 
     @door.get("/totals")
     def total(start_ms: Instant, end_ms: Instant, width: Width = Width.DAY) -> Response:
-        def sums() -> list[TotalRow]:
-            family = family_at(fleet, max(start_ms, end_ms - DAY_MS // 2))
-            grain = Width.DAY if width is Width.MONTH else width
-            settled = intervals.intervals(sorted(family.entries), grain, start_ms, end_ms)
-            found = totals(fleet, family, settled)
-            if width is Width.MONTH:
-                found = [by_month(one, end_ms) for one in found]
-            return [row for one in found for row in _rows(one)]
-
-        return _json(_patient(sums))
+        """Intervals that start in the span."""
+        _demand_span(start_ms, end_ms)
+        span = (start_ms, end_ms)
+        found = _patient(lambda: _totals(fleet, intervals, span, width, clock.now_ms()))
+        return _json([row for one in found for row in _rows(one)])
 
     return door
+
+
+def _totals(
+    fleet: Fleet, intervals: IntervalStore, span: tuple[int, int], width: Width, now_ms: int
+) -> list[Total]:
+    """Months from their days: a tree may change in the middle of one."""
+    if width is not Width.MONTH:
+        return _sums(fleet, intervals, span, width)
+    first_ms = month_start_ms(span[0])
+    if first_ms < span[0]:
+        first_ms = next_month_ms(span[0])
+    end_ms = next_month_ms(span[1] - 1)
+    if first_ms >= span[1]:
+        return []
+    days = _sums(fleet, intervals, (first_ms, end_ms), Width.DAY)
+    return [monthly(one, until_ms=min(end_ms, now_ms)) for one in days]
+
+
+def _sums(
+    fleet: Fleet, intervals: IntervalStore, span: tuple[int, int], width: Width
+) -> list[Total]:
+    settled = intervals.intervals(sorted(fleet.meters), width, *span)
+    return totals(fleet, families(fleet, *span), settled)
+
+
+def _demand_span(start_ms: int, end_ms: int) -> None:
+    if end_ms <= start_ms:
+        raise HTTPException(422, f"end_ms {end_ms} is not after start_ms {start_ms}")
 
 
 def _rows(total: Total) -> list[TotalRow]:
@@ -104,7 +139,7 @@ def _rows(total: Total) -> list[TotalRow]:
             estimated=float(cells.estimated[place]),
             edited=float(cells.edited[place]),
             missing=float(cells.missing[place]),
-            meters=len(total.meters),
+            meters=len(total.meters) + len(total.less),
             absent=total.absent,
         )
         for place in range(len(cells.start_ms))
@@ -120,3 +155,5 @@ def _patient(act: Callable[[], T]) -> T:
         return act()
     except TransientError as error:
         raise HTTPException(503, str(error)) from error
+    except PermanentError as error:
+        raise HTTPException(422, str(error)) from error

@@ -10,7 +10,12 @@ from msgspec import Struct
 
 from collector.fleet.index import MeterEntry
 from collector.intervals import Figure, Subject
-from collector.settle.cells import Cells
+from collector.settle.cells import DAY_MS, QUARTER_MS, Cells
+from collector.settle.rule import Rule, bit
+
+_NOTHING = 1e-6  # of a day's time
+
+Shares = tuple[float, float, float, float]
 
 
 class MeterDay(Struct, frozen=True, kw_only=True):
@@ -19,19 +24,23 @@ class MeterDay(Struct, frozen=True, kw_only=True):
     Attributes:
         expected: cycles that should have brought a reading, time out of service left out.
         answered: cycles that did.
-        on_time: cycles whose reading was there within the quarter of an hour; None: not counted.
-        shares: measured, estimated, edited, missing of the day's interval; None: not settled.
+        arrived, on_time: readings that were counted as they came, and those of them that were at
+            most a quarter of an hour old then; None: nobody counted.
+        shares: measured, estimated, edited, missing of the day in service; None: not settled.
         rejected: values refused, by reason.
         rules: of the day's quarters, a set.
+        last_ms: of a silent meter, its last reading before the day; None: not known.
     """
 
     entry: MeterEntry
     expected: int
     answered: int
+    arrived: int | None = None
     on_time: int | None = None
-    shares: tuple[float, float, float, float] | None = None
+    shares: Shares | None = None
     rejected: dict[str, int] = {}
     rules: int = 0
+    last_ms: int | None = None
 
     @property
     def completeness(self) -> float | None:
@@ -39,19 +48,26 @@ class MeterDay(Struct, frozen=True, kw_only=True):
 
     @property
     def late_share(self) -> float | None:
-        if self.on_time is None or not self.answered:
+        """Of the readings that were counted: a collector that restarts has counted fewer."""
+        if not self.arrived or self.on_time is None:
             return None
-        return 1 - min(1.0, self.on_time / self.answered)
+        return 1 - min(1.0, self.on_time / self.arrived)
+
+    @property
+    def on_time_cycles(self) -> float | None:
+        """Cycles that were answered in time."""
+        late = self.late_share
+        return None if late is None else min(self.answered, self.expected) * (1 - late)
 
 
 _SHARES = ("measured_share", "estimated_share", "edited_share", "missing_share")
 
 
 def meter_figures(day: MeterDay, day_ms: int) -> list[Figure]:
-    """A meter's own figures."""
+    """The meter's own figures."""
     named: list[tuple[str, float | None]] = [("completeness_share", day.completeness)]
-    if day.on_time is not None and day.expected:
-        named.append(("on_time_share", min(1.0, day.on_time / day.expected)))
+    if day.on_time_cycles is not None and day.expected:
+        named.append(("on_time_share", day.on_time_cycles / day.expected))
     if day.shares is not None:
         named += zip(_SHARES, day.shares, strict=True)
     named += [(f"rejected_{reason}_count", count) for reason, count in sorted(day.rejected.items())]
@@ -76,11 +92,11 @@ def _together(days: Sequence[MeterDay]) -> list[tuple[str, float | None]]:
     named: list[tuple[str, float | None]] = [
         ("completeness_share", answered / expected if expected else None),
     ]
-    counted = [day for day in days if day.on_time is not None]
-    due = sum(day.expected for day in counted)
+    counted = [(day.expected, day.on_time_cycles) for day in days]
+    due = sum(cycles for cycles, on_time in counted if on_time is not None)
     if due:
-        on_time = sum(min(day.on_time or 0, day.expected) for day in counted)
-        named.append(("on_time_share", on_time / due))
+        in_time = sum(on_time for _, on_time in counted if on_time is not None)
+        named.append(("on_time_share", in_time / due))
     settled = [day.shares for day in days if day.shares is not None]
     for place, name in enumerate(_SHARES):
         if settled:
@@ -99,12 +115,28 @@ def deviation(one: int, other: int) -> float | None:
     return abs(one - other) / larger if larger else None
 
 
-def shares_of(cells: Cells) -> tuple[float, float, float, float] | None:
-    """The four shares of one interval; None if there is none."""
-    if not len(cells.start_ms):
+def shares_of(day: Cells, quarters: Cells | None) -> Shares | None:
+    """The four shares of a day; None if there is none, or nothing but time out of service.
+
+    Args:
+        day: one interval, or none.
+        quarters: the day's: what is missing of those out of service is not missed. The other shares
+            stay those of the day: a quarter of a meter that answers once an hour is estimated, its
+            day is not.
+    """
+    if not len(day.start_ms):
         return None
-    columns = (cells.measured, cells.estimated, cells.edited, cells.missing)
-    return tuple(float(column[0]) for column in columns)  # type: ignore[return-value]  # four
+    out = 0.0
+    if quarters is not None:
+        unused = (quarters.rules & bit(Rule.OUT_OF_SERVICE)) != 0
+        out = float(quarters.missing[unused].sum()) * QUARTER_MS / DAY_MS
+    missing = float(day.missing[0]) - out
+    known = [float(column[0]) for column in (day.measured, day.estimated, day.edited)]
+    whole = sum(known) + max(0.0, missing)
+    if whole < _NOTHING:
+        return None
+    measured, estimated, edited = (share / whole for share in known)
+    return measured, estimated, edited, max(0.0, missing) / whole
 
 
 def _figures(

@@ -2,7 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
+
 from collector.findings import FindingKind
+
+# What to do where it is all of a gateway's meters.
+_AT_GATEWAY = {
+    FindingKind.SILENT: "查网关供电和网络（nenghao collector status），再查总线",
+}
+# A main that counted nothing has no share to be told.
+_NOTHING = "{what}总表无用量，而分表之和为 {other:,.1f} {unit}"
 
 _TEXT: dict[FindingKind, tuple[str, str]] = {
     FindingKind.SILENT: (
@@ -67,7 +76,7 @@ _TEXT: dict[FindingKind, tuple[str, str]] = {
         "检查该表或网关的对时",
     ),
     FindingKind.SUM: (
-        "{what}分表之和超过总表 {value:.1%}",
+        "{what}分表之和超过总表 {other:,.1f} {unit}（{value:.1%}）",
         "核对各分表变比、倍率和上下级关系",
     ),
     FindingKind.MONTH_SUM: (
@@ -75,22 +84,63 @@ _TEXT: dict[FindingKind, tuple[str, str]] = {
         "查本月缺数和换表登记，必要时重新结算该月",
     ),
     FindingKind.LAW: (
-        "{what}结算自检不平：区间之和与读数之差不符，相差 {value:.6f}",
+        "{what}结算自检不平：日用量与逐刻之和相差 {value:.6f} {unit}",
         "请重新结算该日（nenghao settle），仍不平请联系软件维护人员",
     ),
     FindingKind.FALL: ("{what}读数下降，尚无法判断原因", "等待后续读数；如刚换表请登记"),
 }
 
 
-def told(
-    kind: FindingKind, what: str, since_ms: int, *, value: float = 0.0, bound: float = 0.0
-) -> tuple[str, str]:
+class Said(Struct, frozen=True, kw_only=True):
+    """What a line speaks of.
+
+    Attributes:
+        what: the meter or gateway, as people know it.
+        of_gateway: it is a gateway.
+        since: a day or a moment, as text; `lasts`: it was so before this day.
+        value, other: numbers behind it; `unit` is that of the counter.
+        bound: what it is held against.
+    """
+
+    what: str
+    since: str
+    of_gateway: bool = False
+    lasts: bool = False
+    value: float | None = None
+    other: float = 0.0
+    bound: float = 0.0
+    unit: str = ""
+
+
+def told(kind: FindingKind, said: Said) -> tuple[str, str]:
     """The line and the advice."""
     text, advice = _TEXT[kind]
-    return text.format(what=what, since=shown(since_ms), value=value, bound=bound), advice
+    if kind is FindingKind.SUM and said.value is None:
+        text = _NOTHING
+    if said.lasts and "{since}" not in text:
+        text += "（自{since}起）"
+    value = 0.0 if said.value is None else said.value
+    line = text.format(
+        what=said.what,
+        since=said.since,
+        value=value,
+        other=said.other,
+        bound=said.bound,
+        unit=said.unit,
+    )
+    return line, _AT_GATEWAY.get(kind, advice) if said.of_gateway else advice
 
 
-def shown(at_ms: int) -> str:
+def day_of(at_ms: int) -> str:
     """A day in Shanghai, as people write it."""
-    local = datetime.fromtimestamp(at_ms / 1000, tz=UTC) + timedelta(hours=8)
+    local = _local(at_ms)
     return f"{local.year}年{local.month}月{local.day}日"
+
+
+def moment_of(at_ms: int) -> str:
+    """A minute in Shanghai, as people write it."""
+    return f"{day_of(at_ms)}{_local(at_ms):%H:%M}"
+
+
+def _local(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC) + timedelta(hours=8)

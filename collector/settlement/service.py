@@ -255,14 +255,15 @@ class Settlement:
     def _write_months(
         self, outcomes: Iterable[tuple[Key, Outcome]], until_ms: int, done: _Done
     ) -> None:
-        """Months from their days, of the counters of which a day changed."""
+        """Months from their days, of every counter that was settled.
+
+        Whether a day changed plays no part: whoever died between days and months finds the days
+        as they should be, and the months not.
+        """
         by_month: dict[int, set[Key]] = {}
         for key, outcome in outcomes:
-            for rows in outcome.written:
-                if rows.width is Width.DAY:
-                    starts = {month_start_ms(at) for at in rows.cells.start_ms.tolist()}
-                    for start_ms in starts:
-                        by_month.setdefault(start_ms, set()).add(key)
+            for day_ms in range(*outcome.span, DAY_MS):
+                by_month.setdefault(month_start_ms(day_ms), set()).add(key)
         for start_ms, keys in sorted(by_month.items()):
             self._write_month(start_ms, keys, until_ms, done)
 

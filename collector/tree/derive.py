@@ -7,14 +7,15 @@ signed: below zero, the sub-meters say more than the main.
 
 from collections.abc import Collection, Sequence
 
-from msgspec import Struct
+import numpy as np
+from msgspec import Struct, structs
 
 from collector.fleet.index import Fleet, MeterEntry
 from collector.intervals import Intervals
 from collector.settle.cells import Cells
 from collector.settle.counters import counter_of
 from collector.store import Tags
-from collector.tree.family import REST, Family
+from collector.tree.family import REST, Family, Span
 from collector.tree.signed_sum import signed_sum
 
 
@@ -76,6 +77,20 @@ def derive(one: Derived, family: Family, settled: Sequence[Intervals]) -> tuple[
         ]
     )
     return named.quantity, cells
+
+
+def within(settled: Sequence[Intervals], span: Span) -> list[Intervals]:
+    """What starts in a span; series that have nothing there are left out."""
+    found: list[Intervals] = []
+    for rows in settled:
+        first, beyond = np.searchsorted(rows.cells.start_ms, span)
+        if first == 0 and beyond == len(rows.version):
+            found.append(rows)
+        elif first < beyond:
+            cut = slice(int(first), int(beyond))
+            cells = Cells(**{n: getattr(rows.cells, n)[cut] for n in Cells.__struct_fields__})
+            found.append(structs.replace(rows, cells=cells, version=rows.version[cut]))
+    return [rows for rows in found if len(rows.version)]
 
 
 def main_counters(family: Family, settled: Sequence[Intervals]) -> dict[str, Intervals]:

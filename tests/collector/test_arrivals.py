@@ -60,3 +60,24 @@ def test_backlog_and_clocks_that_nobody_vouches_for_tell_nothing() -> None:
     arrivals.note([], [batch(START_MS - 3_600_000), batch(START_MS, "unsynced")], START_MS)
 
     assert arrivals.take().delays_ms == {}
+
+
+def test_what_could_not_be_kept_is_taken_again_with_what_came_meanwhile() -> None:
+    arrivals = Arrivals()
+    arrivals.note([row(START_MS)], [batch(START_MS - 4_000)], START_MS)
+    tally = arrivals.take()
+    arrivals.note([row(START_MS + 1)], [batch(START_MS - 900)], START_MS + 1)
+
+    arrivals.give_back(tally)
+
+    again = arrivals.take()
+    assert again.readings == again.on_time == {("m1", START_MS): 2}
+    assert again.delays_ms == {("gw-1", START_MS): 901}
+
+
+def test_a_clock_that_the_operator_trusts_is_measured_too() -> None:
+    arrivals = Arrivals()
+
+    arrivals.note([], [batch(START_MS - 120_000, "rtc")], START_MS)
+
+    assert arrivals.take().delays_ms == {("gw-1", START_MS): 120_000}

@@ -1,5 +1,7 @@
 """The daily verification on the fakes: figures as series, and a short true list in Chinese."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from msgspec import structs
@@ -10,20 +12,28 @@ from collector.findings import FindingKind
 from collector.fleet.index import GatewayEntry
 from collector.intervals import Subject
 from collector.settle.cells import DAY_MS, Width
-from collector.store import Level, Rejection
+from collector.settlement.service import Unwatched
+from collector.store import Level, Rejection, StoreAway
 from collector.validate import tags_of
-from collector.verification import Parts, Verification
+from collector.verification import DayNotOver, Parts, Verification
 from tests.fakes.findings import FakeFindingBook
 from tests.fakes.settling import ENERGY, HOUR_MS, START_MS, Settling, hourly, meter
 
 DAY = START_MS + 30 * DAY_MS
 
 
+class Stopped(Unwatched):
+    """Somebody wants it to end."""
+
+    stopping = True
+
+
 class House:
     """A settled house of some meters, and its verification."""
 
-    def __init__(self, *names: str) -> None:
-        self.town = Settling(*(meter(name) for name in names), now_ms=START_MS + 40 * DAY_MS)
+    def __init__(self, *names: str, cycle_s: int = 3600, **changes: dict[str, Any]) -> None:
+        entries = [meter(name, cycle_s=cycle_s, **changes.get(name, {})) for name in names]
+        self.town = Settling(*entries, now_ms=START_MS + 40 * DAY_MS)
         gateway = GatewayEntry(
             id="gw-1",
             district="120101",
@@ -44,6 +54,7 @@ class House:
                 findings=self.findings,
                 fleet=fleet,
                 arrivals=self.arrivals,
+                clock=self.town.clock,
             )
         )
 
@@ -99,8 +110,8 @@ def test_a_silent_meter_is_said_once_and_since_when_it_is_silent(house: House) -
     assert house.verify(DAY) == [("silent", "m2")]
 
     (finding,) = house.findings.findings(DAY, DAY + 1)
-    assert finding.since_ms == DAY - DAY_MS
-    assert finding.text == "总进线（m2）自2026年1月30日起没有任何读数"
+    assert finding.since_ms == DAY - DAY_MS - HOUR_MS
+    assert finding.text == "总进线（m2）自2026年1月29日23:00起没有任何读数"
     assert finding.advice == "先看网关是否在线，再查该表供电、接线和通信地址"
 
 
@@ -237,3 +248,161 @@ def test_remainders_are_settled_with_their_main() -> None:
     assert rest.value.tolist() == (main.value - sub.value).tolist()
     assert town.rows("main-rest", Width.MONTH).cells.known.all()
     assert town.settlement.settle(None, START_MS, START_MS + 10 * DAY_MS).written == 0
+
+
+def test_after_a_restart_only_what_was_counted_is_judged_as_late(house: House) -> None:
+    from tests.collector.test_arrivals import row  # noqa: PLC0415
+
+    house.put("m1")
+    house.put("m2")
+    # The collector came back at noon: the morning's arrivals were lost with the one before it.
+    for hour in range(12, 24):
+        house.arrivals.note([row(DAY + hour * HOUR_MS)], [], DAY + hour * HOUR_MS + 1000)
+
+    assert house.verify() == []
+    assert house.figures(Subject.METER, "m1")["on_time_share"] == 1
+
+
+def test_many_readings_in_one_cycle_do_not_hide_that_most_came_late() -> None:
+    from tests.collector.test_arrivals import row  # noqa: PLC0415
+
+    house = House("m1", "m2")
+    house.put("m1")
+    house.put("m2")
+    every_ms = HOUR_MS // 6
+    rows = [row(DAY + place * every_ms) for place in range(24 * 6)]
+    house.arrivals.note(rows, [], DAY + 20 * HOUR_MS + 900_000)
+
+    assert house.verify() == [("late", "m1")]
+    assert house.figures(Subject.METER, "m1")["on_time_share"] == pytest.approx(4 / 24)
+
+
+def test_what_arrived_while_the_store_was_away_is_counted_when_it_is_back(house: House) -> None:
+    from tests.collector.test_arrivals import batch, row  # noqa: PLC0415
+
+    house.arrivals.note([row(DAY)], [batch(DAY)], DAY + 90_000)
+    house.town.intervals.away = StoreAway("away")
+    with pytest.raises(StoreAway):
+        house.verification.keep_arrivals()
+    house.arrivals.note([row(DAY + HOUR_MS)], [], DAY + HOUR_MS)
+
+    house.town.intervals.away = None
+    house.verification.keep_arrivals()
+
+    assert house.figures(Subject.METER, "m1") == {"arrived_count": 2, "on_time_count": 2}
+    assert house.figures(Subject.GATEWAY, "gw-1") == {"clock_drift_s": 90}
+
+
+def test_a_backlog_clears_the_day_that_it_completes(house: House) -> None:
+    from tests.collector.test_arrivals import row  # noqa: PLC0415
+
+    at_ms, values = hourly(40 * 24)
+    house.put("m1")
+    house.put("m2", gone=slice(29 * 24, 31 * 24))
+    assert house.verify(DAY - DAY_MS) == [("silent", "m2")]
+    assert house.verify(DAY) == [("silent", "m2")]
+
+    late = slice(29 * 24, 31 * 24)
+    house.town.put("m2", at_ms[late], values[late])
+    rows = [structs.replace(row(int(at)), meter="m2") for at in at_ms[late]]
+    house.arrivals.note(rows, [], DAY + 2 * DAY_MS)
+    house.town.settlement.settle_dirty()
+    again = house.verification.verify_changed(DAY + DAY_MS)
+
+    assert again == [DAY - DAY_MS, DAY]
+    found = house.findings.findings(DAY - DAY_MS, DAY + 1)
+    # It is there now; that it was not online stays true.
+    assert [(one.day_ms, str(one.kind), one.meter) for one in found] == [
+        (DAY - DAY_MS, "late", "m2"),
+        (DAY, "late", "m2"),
+    ]
+    assert house.figures(Subject.METER, "m2")["completeness_share"] == 1
+    assert house.figures(Subject.METER, "m2")["on_time_share"] == 0
+    assert house.verification.verify_changed(DAY + DAY_MS) == []
+
+
+def test_hours_out_of_service_are_neither_missed_nor_missing(house: House) -> None:
+    house.put("m1")
+    house.put("m2", gone=slice(30 * 24 + 12, None))
+    house.town.entries.add_entries(
+        [
+            Entry(
+                kind=EntryKind.OUT_OF_SERVICE,
+                meter="m2",
+                quantity="*",
+                start_ms=DAY + 12 * HOUR_MS,
+                author="王工",
+                reason="停用",
+                made_ms=START_MS + 39 * DAY_MS,
+                source="test",
+            )
+        ]
+    )
+
+    assert house.verify() == []
+    assert house.figures(Subject.METER, "m2")["completeness_share"] == 1
+    assert house.figures(Subject.METER, "m2")["missing_share"] < 0.1
+
+
+def test_a_meter_that_answers_once_a_day_is_held_against_its_month_all_the_same() -> None:
+    house = House("m1", "m2", cycle_s=86_400)
+    at_ms, values = hourly(40 * 24)
+    for name in ("m1", "m2"):
+        house.town.put(name, at_ms[8::24], values[8::24])
+
+    for day in range(31, 37):
+        assert ("month_sum", "m1") not in house.verify(START_MS + day * DAY_MS)
+
+    figures = house.town.intervals.figures(Subject.METER, START_MS, START_MS + 40 * DAY_MS, ["m1"])
+    told = [one.value for one in figures if one.name == "daily_against_monthly_share"]
+    assert len(told) == 6
+    assert max(told) < 1e-6
+
+
+def test_a_month_whose_days_are_not_what_the_register_says_is_told(house: House) -> None:
+    house.put("m1")
+    house.put("m2")
+    house.town.settlement.settle_dirty()
+    wrong = house.town.rows("m1", Width.DAY)
+    cells = structs.replace(wrong.cells, value=wrong.cells.value * 9 // 10)
+    house.town.intervals.write_intervals(
+        tags_of(meter("m1")), [structs.replace(wrong, cells=cells)]
+    )
+
+    found = house.verification.verify_day(DAY)
+
+    assert [(str(one.kind), one.meter) for one in found] == [("month_sum", "m1"), ("law", "m1")]
+    assert found[0].text == "总进线（m1）本月逐日之和与月读数之差 10.0%，超过 5%"
+    assert found[1].text.startswith("总进线（m1）结算自检不平：日用量与逐刻之和相差 -")
+
+
+def test_a_day_that_is_not_over_is_not_verified(house: House) -> None:
+    house.put("m1")
+    today_ms = START_MS + 40 * DAY_MS
+
+    for day_ms in (today_ms, today_ms + 7 * DAY_MS):
+        with pytest.raises(DayNotOver):
+            house.verification.verify_day(day_ms)
+
+    assert house.findings.findings(0, today_ms * 2) == []
+
+
+def test_a_verification_that_is_stopped_leaves_the_list_that_was_there(house: House) -> None:
+    house.put("m1")
+    house.put("m2", gone=slice(29 * 24, None))
+    house.verify()
+    before = house.findings.findings(DAY, DAY + 1)
+
+    house.verification.verify_day(DAY, Stopped())
+
+    assert house.findings.findings(DAY, DAY + 1) == before != []
+
+
+def test_sub_meters_that_exceed_their_main_are_told_with_the_figure() -> None:
+    house = House("main", "sub", sub={"parent": "main"})
+    at_ms, values = hourly(40 * 24)
+    house.town.put("main", at_ms, values)
+    house.town.put("sub", at_ms, values * 1.1)
+
+    assert house.verify() == [("sum", "main")]
+    assert house.figures(Subject.METER, "main")["main_against_sub_share"] == pytest.approx(-0.1)

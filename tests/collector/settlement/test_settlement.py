@@ -360,3 +360,31 @@ def test_small_groups_give_what_one_large_group_gives() -> None:
 
     for name in names:
         assert towns[0].table(name, Width.QUARTER) == towns[1].table(name, Width.QUARTER)
+
+
+@pytest.mark.parametrize("dies_at", [1, 2, 3, 4])
+def test_whoever_dies_between_two_writes_leaves_nothing_behind(dies_at: int) -> None:
+    town = Settling(meter("m1"), meter("sub", parent="m1"), now_ms=START_MS + 40 * DAY_MS)
+    at_ms, values = hourly(40 * 24)
+    town.put("m1", at_ms, values)
+    town.put("sub", at_ms, values / 2)
+    town.settlement.settle_dirty()
+    town.put("m1", [at_ms[-1] + HOUR_MS], [values[-1] + 50.0])
+    write, calls = town.intervals.write_meters, []
+
+    def dying(written: object) -> None:
+        calls.append(written)
+        if len(calls) == dies_at:
+            raise StoreAway("in the middle of it")
+        write(written)  # type: ignore[arg-type]
+
+    town.intervals.write_meters = dying  # type: ignore[method-assign]
+    with pytest.raises(StoreAway):
+        town.settlement.settle_dirty()
+    town.intervals.write_meters = write  # type: ignore[method-assign]
+
+    town.settlement.settle_dirty()
+
+    for name in ("m1", "m1-rest"):
+        days, months = (town.rows(name, width).cells for width in (Width.DAY, Width.MONTH))
+        assert days.value[days.known].sum() == months.value[months.known].sum(), name

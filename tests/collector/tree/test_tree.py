@@ -1,5 +1,6 @@
 """Signed sums, remainders, 总分校核 and totals, with the example district's shape in small."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from collector.settle.cells import HOUR_MS, Cells, Width
 from collector.settle.series import PER_UNIT
 from collector.tree.check import check_sums
 from collector.tree.derive import derive, derived_of
-from collector.tree.family import family_at
+from collector.tree.family import families, family_at
 from collector.tree.signed_sum import signed_sum
 from collector.tree.totals import totals
 from tests.fakes.settling import ENERGY, START_MS, fleet_of, meter
@@ -85,6 +86,13 @@ def district(*more: Any) -> Fleet:
             )
         },
     )
+
+
+HOURS_MS = 1_000 * HOUR_MS
+
+
+def trees(fleet: Fleet) -> Any:
+    return families(fleet, START_MS, START_MS + HOURS_MS)
 
 
 def test_a_sum_is_known_only_where_all_its_parts_are() -> None:
@@ -153,7 +161,6 @@ def test_only_what_hangs_on_a_changed_meter_is_made_anew() -> None:
 def test_sub_meters_that_say_more_than_their_main_disagree(
     light: tuple[float, float], agrees: bool
 ) -> None:
-    family = family_at(district(), START_MS)
     settled = [
         rows("main", cells(100, 120)),
         rows("light", cells(*light)),
@@ -161,7 +168,7 @@ def test_sub_meters_that_say_more_than_their_main_disagree(
     ]
 
     check, unjudged = sorted(
-        check_sums(family, settled, tolerance=0.05, least_judged=0.8),
+        check_sums(trees(district()), settled, tolerance=0.05, least_judged=0.8),
         key=lambda one: one.meter,
         reverse=True,
     )
@@ -175,10 +182,9 @@ def test_sub_meters_that_say_more_than_their_main_disagree(
 
 
 def test_a_main_whose_sub_meter_is_silent_is_not_judged() -> None:
-    family = family_at(district(), START_MS)
     settled = [rows("main", cells(100, 120)), rows("light", cells(90, 110))]
 
-    (check,) = check_sums(family, settled, tolerance=0.05, least_judged=0.8)
+    (check,) = check_sums(trees(district()), settled, tolerance=0.05, least_judged=0.8)
 
     assert check.silent == ("hvac",)
     assert check.agrees is None
@@ -186,7 +192,6 @@ def test_a_main_whose_sub_meter_is_silent_is_not_judged() -> None:
 
 def test_every_kilowatt_hour_counts_once_and_generation_stands_apart() -> None:
     fleet = district()
-    family = family_at(fleet, START_MS)
     settled = [
         rows("main", cells(100)),
         rows("light", cells(30)),
@@ -198,7 +203,7 @@ def test_every_kilowatt_hour_counts_once_and_generation_stands_apart() -> None:
 
     found = {
         (one.code, one.generation): (one.meters, int(one.cells.value[0]) / PER_UNIT, one.unit)
-        for one in totals(fleet, family, settled)
+        for one in totals(fleet, trees(fleet), settled)
         if one.id == "e001"
     }
 
@@ -213,13 +218,95 @@ def test_every_kilowatt_hour_counts_once_and_generation_stands_apart() -> None:
 
 def test_a_total_with_a_meter_that_says_nothing_is_not_known_and_names_it() -> None:
     fleet = district(meter("second"))
-    family = family_at(fleet, START_MS)
 
     (total,) = [
         one
-        for one in totals(fleet, family, [rows("main", cells(100))])
+        for one in totals(fleet, trees(fleet), [rows("main", cells(100))])
         if one.id == "e001" and one.code == "01"
     ]
 
     assert total.absent == ("second",)
     assert not total.cells.known.any()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-(10**12), 10**12),
+            st.floats(-2, 2, allow_nan=False),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_a_sum_with_percentages_is_off_by_half_a_millionth_for_each_part_at_most(
+    parts: list[tuple[int, float]],
+) -> None:
+    total = signed_sum(
+        [
+            (structs.replace(cells(0), value=np.array([value], np.int64)), factor)
+            for value, factor in parts
+        ]
+    )
+
+    exact = sum(Fraction(value) * Fraction(factor) for value, factor in parts)
+    # A double's product may be off by its last digit before it is rounded.
+    slack = Fraction(len(parts), 2) + Fraction(len(parts), 1000)
+    assert abs(int(total.value[0]) - exact) <= slack
+
+
+def test_whole_factors_are_exact_beyond_what_a_double_holds() -> None:
+    large = structs.replace(cells(0), value=np.array([2**60 + 1], np.int64))
+
+    total = signed_sum([(large, 1.0), (large, -1.0), (large, 1.0)])
+
+    assert total.value.tolist() == [2**60 + 1]
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.lists(st.floats(0, 1), max_size=3))
+def test_shares_of_a_sum_are_shares(one: list[float], other: list[float]) -> None:
+    def shared(weights: list[float]) -> Cells:
+        four = [*weights, 0.1] if len(weights) == 3 else [0.25] * 4
+        whole = sum(four)
+        names = ("measured", "estimated", "edited", "missing")
+        return cells(1, **{n: weight / whole for n, weight in zip(names, four, strict=True)})
+
+    total = signed_sum([(shared(one), 1.0), (shared(other), -0.35)])
+
+    four = [total.measured[0], total.estimated[0], total.edited[0], total.missing[0]]
+    assert all(0 <= share <= 1 for share in four)
+    assert sum(four) == pytest.approx(1)
+
+
+def test_what_was_laid_out_by_rule_is_not_judged_hour_by_hour() -> None:
+    guessed = {"measured": 0.4, "estimated": 0.6}
+    settled = [
+        rows("main", cells(100, 120)),
+        rows("light", cells(90, 110, **guessed)),
+        rows("hvac", cells(50, 60)),
+    ]
+
+    (check,) = (
+        one
+        for one in check_sums(trees(district()), settled, tolerance=0.05, least_judged=0.8)
+        if one.meter == "main"
+    )
+
+    assert (check.agrees, check.judged_share, check.share) == (None, 0, None)
+
+
+@pytest.mark.parametrize(("light", "agrees"), [(0.4, True), (0.6, False)])
+def test_a_main_that_counts_nothing_disagrees_once_its_sub_meters_counted_a_unit(
+    light: float, agrees: bool
+) -> None:
+    settled = [
+        rows("main", cells(0, 0)),
+        rows("light", cells(light, 0)),
+        rows("hvac", cells(0, 0.5)),
+    ]
+
+    checks = check_sums(trees(district()), settled, tolerance=0.05, least_judged=0.8)
+
+    (check,) = (one for one in checks if one.meter == "main")
+    assert (check.agrees, check.share) == (agrees, None)
+    assert (check.main, check.parts) == (0, light + 0.5)
