@@ -73,7 +73,7 @@ class ReplayedWorld(World):
         self.district.start()
 
     def _settle_when_asked(self) -> None:
-        """At such a speed a quarter of an hour is over in milliseconds: the job would never rest."""
+        """At such a speed a quarter of an hour is milliseconds: the job would never rest."""
         file = self.stage.collector_file
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         content["jobs"] = {"settlement": {"enabled": False}, "verification": {"enabled": False}}

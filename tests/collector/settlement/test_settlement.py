@@ -136,20 +136,19 @@ def test_any_order_of_arrival_and_any_splitting_gives_the_same_intervals(
         assert shuffled.table("m1", width) == straight.table("m1", width)
 
 
+# Standstills are not among them: whether one is called frozen is told by the week around it, and
+# days are not settled again when only that week is completed later (docs/decisions/0021).
 WRONG = {
     "zero": lambda values, place, length: values.__setitem__(slice(place, place + length), 0),
     "gap": lambda values, place, length: values.__setitem__(slice(place, place + length), np.nan),
     "spike": lambda values, place, _length: values.__setitem__(place, 999_999),
-    "freeze": lambda values, place, length: values.__setitem__(
-        slice(place, place + length), values[place]
-    ),
     "reset": lambda values, place, _length: values.__setitem__(
         slice(place, None), values[place:] - np.nan_to_num(values[place])
     ),
 }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_whatever_comes_when_the_end_is_the_same(data: st.DataObject) -> None:
     at_ms, values = hourly(30 * 24, seed=data.draw(st.integers(0, 99)))
