@@ -108,13 +108,14 @@ def _plain(series: Series, register: Register) -> Course:
     first, last = int(series.value[0]), int(series.value[-1])
     if register.power_of_ten:
         energy = np.diff(_scaled(series.value - first, register.power_of_ten))
+        unit = bit(Rule.UNIT)  # as long as it goes on so, whichever window sees where it began
     else:
-        energy = np.diff(series.value)
+        energy, unit = np.diff(series.value), 0
     return Course(
         at_ms=series.at_ms,
         energy=energy,
         known=np.ones(len(energy), np.bool_),
-        rules=series.rules[:-1] | series.rules[1:],
+        rules=series.rules[:-1] | series.rules[1:] | unit,
         epochs=(
             RegisterEpoch(
                 from_ms=int(series.at_ms[0]),
