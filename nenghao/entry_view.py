@@ -94,6 +94,8 @@ def _say(outcome: dict[str, Any], *, dry_run: bool) -> None:
     for entry in outcome["repeated"]:
         say(f"第 {entry['number']} 号已有同样的登记，未再登记")
     kept = [str(entry["number"]) for entry in outcome["entries"] if entry["undoes"] is None]
+    if outcome["entries"] and not dry_run:
+        say("用量在下次结算后更新；要立即更新请运行 nenghao settle")
     if kept and not dry_run:
         say(f"撤销：nenghao entry undo {' '.join(kept)} --author … --reason …")
 

@@ -97,7 +97,7 @@ ACCEPTS: dict[Kind, Accepts] = {
     Kind.SWAPPED: Accepts(_LEFT_OUT, frozenset({Rule.SWAPPED})),
     Kind.UNIT: Accepts(_BREAKS | _LEFT_OUT, frozenset({Rule.UNIT})),
     Kind.CLOCK_STEP: Accepts(_LEFT_OUT | _CLOCK | _STILL | {Ending.JUMP}, _CLOCK),
-    Kind.CLOCK_DRIFT: Accepts(_CLOCK, _CLOCK),
+    Kind.CLOCK_DRIFT: Accepts(_CLOCK | {Rule.DRIFT}, _CLOCK | {Rule.DRIFT}),
     Kind.GAIN_DRIFT: Accepts(
         frozenset({Rule.DRIFT}), frozenset({Rule.DRIFT}), frozenset({Rule.SOFT_LIMIT})
     ),

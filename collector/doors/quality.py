@@ -16,7 +16,7 @@ from collector.settle.cells import DAY_MS, Width, day_start_ms
 from collector.settle.series import PER_UNIT
 from collector.store import LAST_AT_MS
 from collector.tree.family import family_at
-from collector.tree.totals import Total, totals
+from collector.tree.totals import Total, by_month, totals
 from collector.verification import Verification
 from metering.errors import TransientError
 
@@ -77,8 +77,12 @@ def quality_door(
     def total(start_ms: Instant, end_ms: Instant, width: Width = Width.DAY) -> Response:
         def sums() -> list[TotalRow]:
             family = family_at(fleet, max(start_ms, end_ms - DAY_MS // 2))
-            settled = intervals.intervals(sorted(family.entries), width, start_ms, end_ms)
-            return [row for one in totals(fleet, family, settled) for row in _rows(one)]
+            grain = Width.DAY if width is Width.MONTH else width
+            settled = intervals.intervals(sorted(family.entries), grain, start_ms, end_ms)
+            found = totals(fleet, family, settled)
+            if width is Width.MONTH:
+                found = [by_month(one, end_ms) for one in found]
+            return [row for one in found for row in _rows(one)]
 
         return _json(_patient(sums))
 

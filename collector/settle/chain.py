@@ -79,9 +79,10 @@ def chain(at_ms: Ints, value: Ints, steps: Steps, register: Register) -> list[Li
     since_ms = at_ms[stands_still(value)]
     ends = [_end(at_ms, value, since_ms, piece) for piece in pieces]
     bounds = _Bounds(at_ms, value, steps, register)
+    highest = int(value.max())
     best: list[dict[int, _Best]] = []
     for place, piece in enumerate(pieces):
-        way = _Way(pieces, ends, best, bounds.at(piece.first), register)
+        way = _Way(pieces, ends, best, bounds.at(piece.first), register, highest)
         best.append({} if piece.sinks else way.to(place))
     return _traced(pieces, best)
 
@@ -149,6 +150,7 @@ class _Way(NamedTuple):
     best: list[dict[int, _Best]]
     bound: Bound
     register: Register
+    highest: int
 
     def to(self, place: int) -> dict[int, _Best]:
         found: dict[int, _Best] = {}
@@ -181,6 +183,7 @@ class _Way(NamedTuple):
             prev_gain=left.prev_gain,
             prev_ms=left.prev_ms,
             readings=self.pieces[place].last - self.pieces[place].first + 1,
+            highest=self.highest,
         )
         for turn in turns(brink, self.bound, self.register):
             pace = 0.0 if turn.ending is None else change_of_pace(brink, turn.power)

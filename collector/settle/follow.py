@@ -108,9 +108,9 @@ def _plain(series: Series, register: Register) -> Course:
     first, last = int(series.value[0]), int(series.value[-1])
     if register.power_of_ten:
         energy = np.diff(_scaled(series.value - first, register.power_of_ten))
-        unit = bit(Rule.UNIT)  # as long as it goes on so, whichever window sees where it began
     else:
-        energy, unit = np.diff(series.value), 0
+        energy = np.diff(series.value)
+    unit = bit(Rule.UNIT) if register.power_of_ten else 0
     return Course(
         at_ms=series.at_ms,
         energy=energy,

@@ -29,7 +29,7 @@ class Rule(StrEnum):
     FROZEN = "frozen"  # stood still, then caught up, or stood where it never does
     ZERO_RUN = "zero_run"  # no consumption for longer than this meter ever had
     SOFT_LIMIT = "soft_limit"  # above the rated power, below twice of it
-    DRIFT = "drift"  # against what the meter itself used to say
+    DRIFT = "drift"  # the time at which it answers moves day after day
     # What people did.
     MANUAL = "manual"  # a reading that a person entered
     CORRECTED = "corrected"

@@ -25,7 +25,7 @@ _LONG_MS = 3 * HOUR_MS
 _ZERO_RUN_MS = 12 * HOUR_MS
 _MOST_MS = 10 * DAY_MS  # longer, it may as well be a season
 _TIMES_LONGER = 3.0
-_AGAIN = 4  # other long standstills in the fortnight
+_AGAIN = 2  # other long standstills in the fortnight
 _RUNS_SELDOM = 0.15
 _WORTH = 0.05  # of the usual rate, that must have been expected
 _MOST_REACH = 0.4
@@ -154,7 +154,7 @@ def _is_weekend(at_ms: int) -> bool:
 def _standing(course: Course, still: Mask, others: Ints) -> tuple[float, int]:
     """How the counter stands still otherwise: the share of time, and the longest stretch in ms.
 
-    Up to four other long standstills are left aside: what broke once may break again in a week.
+    Up to two other long standstills are left aside: what broke once may break again in a week.
     More of them are how this counter runs.
     """
     spans = np.diff(course.at_ms)

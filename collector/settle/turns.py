@@ -18,6 +18,8 @@ from collector.settle.rule import Rule
 from collector.settle.series import PER_UNIT, Ending
 
 _POWERS = (1, 2, 3, 6)  # a decimal place or two, Wh or kWh or MWh or GWh
+_STEPS_RISEN = 400  # of a standing from which it seems to have risen a thousandfold
+_LARGEST = 1 << 61
 _FEW = 3  # readings in another unit, at least
 _STEPS_LEFT = 50  # of the register's last digit, in a reading that is to be told in another unit
 _RATIO_WITHIN_MS = 3 * DAY_MS
@@ -79,6 +81,7 @@ class Brink(Struct, frozen=True, kw_only=True):
         next_gain, next_ms: what it gained on the first day of the later piece, as read.
         prev_gain, prev_ms: on the last day of the earlier one.
         readings: of the later piece.
+        highest: reading of the whole series.
     """
 
     left_ms: int
@@ -92,6 +95,7 @@ class Brink(Struct, frozen=True, kw_only=True):
     prev_gain: int = 0
     prev_ms: int = 0
     readings: int = 1
+    highest: int = 0
 
 
 def turns(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
@@ -153,7 +157,7 @@ def scaled(difference: int, power: int) -> int:
     """A difference of readings that are too high by a power of ten, as energy."""
     if power > 0:
         return round(difference / 10.0**power)
-    return difference * int(10.0**-power)
+    return max(-_LARGEST, min(_LARGEST, difference * int(10.0**-power)))
 
 
 def _replaced(brink: Brink, register: Register) -> Replacement | None:
@@ -182,7 +186,7 @@ def _ratio(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
     for (_, old), (since_ms, new) in zip(register.ratios, register.ratios[1:], strict=False):
         near = brink.left_ms - _RATIO_WITHIN_MS <= since_ms <= brink.right_ms + _RATIO_WITHIN_MS
         opened = round(brink.left * (new / old))
-        gain = brink.right - opened
+        gain = scaled(brink.right - opened, brink.power)
         if (
             near
             and new != old
@@ -207,8 +211,11 @@ def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
     other = brink.power + power
     if other and (brink.readings < _FEW or abs(other) > _POWERS[-1]):
         return  # a reading or two are a spike, or a glitch
-    if abs(power) not in _POWERS or min(brink.left, brink.right) < _STEPS_LEFT / 2 * bound.slack:
+    least = (_STEPS_LEFT if other <= 0 else _STEPS_RISEN) / 2 * bound.slack
+    if abs(power) not in _POWERS or min(brink.left, brink.right) < least:
         return
+    if max(brink.left, brink.highest) * 10 ** max(0, -other) > _LARGEST:
+        return  # told in that unit it would be beyond any counter
     if not bound.allows(scaled(brink.next_gain, other), brink.next_ms):
         return
     opened = scaled(brink.left, -power)

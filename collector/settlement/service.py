@@ -218,11 +218,14 @@ class Settlement:
             written += _tagged(entries, rows)
         self._mark_followers(outcomes, day_start_ms(now_ms))
         self._write(written, done)
-        self._write_months(outcomes, now_ms - now_ms % QUARTER_MS, done)
+        until_ms = now_ms - now_ms % QUARTER_MS
+        self._write_months(outcomes, until_ms, done)
         if outcomes:
             reach = [outcome.span for _, outcome in outcomes]
             spans = min(start for start, _ in reach), max(end for _, end in reach)
-            done.written += settle_derived(parts.intervals, parts.fleet, meters, spans)
+            done.written += settle_derived(
+                parts.intervals, parts.fleet, meters, spans, until_ms=until_ms
+            )
         for (meter, quantity), outcome in outcomes:
             if outcome.breaks is not None:
                 parts.epochs.replace_breaks(meter, quantity, outcome.span, outcome.breaks)

@@ -7,12 +7,14 @@ Generation is a flow of its own.
 
 from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
+import numpy as np
+from msgspec import Struct, structs
 
 from collector.fleet.index import Fleet, MeterEntry
 from collector.intervals import Intervals, Subject
-from collector.settle.cells import Cells
+from collector.settle.cells import Cells, month_start_ms, next_month_ms
 from collector.settle.counters import unit_of
+from collector.settle.lay import month
 from collector.tree.derive import main_counters
 from collector.tree.family import Family
 from collector.tree.signed_sum import signed_sum
@@ -26,7 +28,7 @@ class Total(Struct, frozen=True, kw_only=True):
     Attributes:
         code: the beginning of the energy code: a class (01), or an item of electricity (01B).
         generation: what the subject generates, not what it consumes.
-        meters: that were added; `absent`: those of them that have no interval at all.
+        meters: that were added; `absent`: those of them of which an interval is not known.
     """
 
     subject: Subject | str
@@ -81,7 +83,11 @@ def _totals_of(
             unit=unit_of(present[0].quantity),
             generation=generation,
             meters=meters,
-            absent=tuple(meter for meter in meters if meter not in by_meter),
+            absent=tuple(
+                meter
+                for meter in meters
+                if meter not in by_meter or not by_meter[meter].cells.known.all()
+            ),
             cells=signed_sum(parts),
         )
 
@@ -107,3 +113,23 @@ def _codes(entry: MeterEntry) -> list[str]:
     if entry.energy[_CLASS] != "0":
         codes.append(entry.energy[:_ITEM])
     return codes
+
+
+def by_month(total: Total, until_ms: int) -> Total:
+    """A total by days as one by months: as sure as its days, and their sum."""
+    starts = sorted({month_start_ms(at) for at in total.cells.start_ms.tolist()})
+    cells = total.cells
+    parts = [
+        month(_within(cells, start_ms, next_month_ms(start_ms)), start_ms, until_ms=until_ms)
+        for start_ms in starts
+    ]
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in Cells.__struct_fields__
+    }
+    return structs.replace(total, cells=Cells(**columns))
+
+
+def _within(cells: Cells, start_ms: int, end_ms: int) -> Cells:
+    there = (cells.start_ms >= start_ms) & (cells.start_ms < end_ms)
+    return Cells(**{name: getattr(cells, name)[there] for name in Cells.__struct_fields__})

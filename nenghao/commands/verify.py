@@ -69,4 +69,6 @@ def _day_ms(text: str | None) -> int:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=SHANGHAI)
     except ValueError:
         refuse(f"--day {text!r}：请写成 2026-10-31")
+    if day > now:
+        refuse(f"--day {text}：这一天还没有到")
     return round(day.timestamp() * 1000)

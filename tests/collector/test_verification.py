@@ -211,6 +211,20 @@ def test_verifying_again_changes_nothing(house: House) -> None:
     assert house.verify() == first
 
 
+def test_the_days_of_a_remainder_add_up_to_its_month_where_a_part_fell_silent() -> None:
+    town = Settling(meter("main"), meter("sub", parent="main"), now_ms=START_MS + 31 * DAY_MS)
+    at_ms, values = hourly(31 * 24)
+    town.put("main", at_ms, values * 2)
+    town.put("sub", at_ms[: 10 * 24], values[: 10 * 24])
+
+    town.settlement.settle_dirty()
+
+    days = town.rows("main-rest", Width.DAY).cells
+    (month,) = town.rows("main-rest", Width.MONTH).cells.value
+    assert days.known.sum() == 10
+    assert month == days.value[days.known].sum()
+
+
 def test_remainders_are_settled_with_their_main() -> None:
     town = Settling(meter("main"), meter("sub", parent="main"), now_ms=START_MS + 10 * DAY_MS)
     at_ms, values = hourly(10 * 24)

@@ -202,6 +202,48 @@ def test_another_ratio_of_the_fleets_goes_on_in_the_new_scale(register: Register
     assert law(course) == 0
 
 
+def test_a_ratio_that_changes_while_the_unit_is_wrong_keeps_the_law() -> None:
+    at_ms, value = hourly()
+    value[400:600] = np.round(value[400:600] / 1000, 5)
+    value[AT:] *= 2
+    told = Register(ratios=((0, 40.0), (int(at_ms[AT]), 80.0)))
+
+    course = follow(series(at_ms, value), told)
+
+    assert {Rule.UNIT, Rule.RATIO} <= rules_of(course)
+    assert abs(law(course)) <= 4
+
+
+def test_a_stretch_whose_unit_changed_before_says_so() -> None:
+    at_ms, value = hourly(100)
+
+    course = follow(series(at_ms, value * 1000), Register(power_of_ten=3))
+
+    assert rules_of(course) == {Rule.UNIT}
+    assert total(course) == pytest.approx(value[-1] - value[0], abs=1e-3)
+
+
+def test_a_new_registers_one_day_in_another_unit_does_not_shrink_all_that_follows() -> None:
+    at_ms = START_MS + np.arange(60 * 24) * HOUR_MS
+    value = np.round(5.51 + np.arange(len(at_ms)) * 1.0, 2)
+    wrong = value.copy()
+    wrong[30:54] = np.round(value[30:54] / 1000, 3)
+
+    course = follow(series(at_ms, wrong), Register(rated_per_hour=4 * PER_UNIT))
+
+    assert total(course) > 0.95 * (value[-1] - value[0])
+
+
+def test_readings_at_the_end_of_what_a_counter_can_say_do_no_harm() -> None:
+    at_ms, value = hourly(100)
+    value[50:60] = 1e12
+
+    course = follow(series(at_ms, value), Register())
+
+    assert (course.energy >= 0).all()
+    assert law(course) == 0
+
+
 def test_two_swapped_neighbours_cost_one_reading(register: Register) -> None:
     at_ms, value = hourly()
     consumed = value[-1] - value[0]

@@ -307,6 +307,21 @@ def test_a_unit_that_changed_last_year_is_remembered_by_every_later_day() -> Non
     assert town.epochs.last_break("m1", ENERGY, 2**60).multiplier == pytest.approx(0.001)
 
 
+def test_settling_again_after_the_unit_changed_writes_nothing() -> None:
+    town = Settling(now_ms=START_MS + 200 * DAY_MS)
+    at_ms, values = hourly(150 * 24)
+    values[1000:] = np.round(values[1000:] * 10, 2)
+    town.put("m1", at_ms, values)
+    town.settlement.settle_dirty()
+    before = town.table("m1", Width.DAY)
+
+    first = town.settlement.settle(None, START_MS, START_MS + 200 * DAY_MS)
+    second = town.settlement.settle(None, START_MS, START_MS + 200 * DAY_MS)
+
+    assert (first.written, second.written) == (0, 0)
+    assert town.table("m1", Width.DAY) == before
+
+
 def test_the_live_edge_is_missing_until_readings_come() -> None:
     town = Settling(now_ms=START_MS + 2 * DAY_MS + 5 * HOUR_MS)
     at_ms, values = hourly(2 * 24 + 3)
