@@ -418,12 +418,12 @@ def _of_month(load: Load, cost: Cost) -> Iterator[Figure]:
     )
     yield Figure(
         section=section,
-        what="内存峰值 peak memory",
-        value=cost.peak_mb,
+        what="结算占用内存 memory above the open store",
+        value=cost.peak_mb - cost.base_mb,
         unit="MB",
         digits=0,
         aim=_AIM_MB,
-        note=f"{cost.base_mb:.0f} MB before; the database may take {_DATABASE_MEMORY} of it",
+        note=f"{cost.peak_mb:.0f} MB in all, of which the database may take {_DATABASE_MEMORY}",
     )
     yield Figure(
         section=section,

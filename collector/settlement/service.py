@@ -1,8 +1,9 @@
 """Settlement: marked days -> settled intervals in the store, and the marks are gone.
 
-The order is the promise: read, settle, write intervals, remember breaks, mark what follows from it,
-and only then clear the marks. Whatever dies in between, the marks are still there, and settling
-again changes nothing that is right already. A day that is marked anew meanwhile keeps its mark.
+The order is the promise: read, settle, mark what follows from it, write intervals, months and what
+is derived, remember breaks, and only then clear the marks. Whatever dies in between, the marks are
+still there, and settling again changes nothing that is right already. A day that is marked anew
+meanwhile keeps its mark.
 """
 
 import time
@@ -38,7 +39,7 @@ from collector.settlement.counter import Kin, Outcome, settle_counter
 from collector.settlement.derived import settle_derived
 from collector.settlement.gauges import GaugeRules, settle_gauges
 from collector.settlement.stretch import Stretch, groups, stretches
-from collector.settlement.supply import WIDENS_MS, Key, Span, Supply
+from collector.settlement.supply import WIDENS_MS, Key, Supply
 from collector.store import ReadingStore, Tags
 from collector.validate import tags_of
 from metering.clock import Clock
@@ -215,16 +216,19 @@ class Settlement:
                 outcomes.append((key, outcome))
                 rows += outcome.written
             written += _tagged(entries, rows)
+        self._mark_followers(outcomes, day_start_ms(now_ms))
         self._write(written, done)
-        self._write_months(outcomes, now_ms - now_ms % QUARTER_MS, done)
+        until_ms = now_ms - now_ms % QUARTER_MS
+        self._write_months(outcomes, until_ms, done)
         if outcomes:
             reach = [outcome.span for _, outcome in outcomes]
             spans = min(start for start, _ in reach), max(end for _, end in reach)
-            until_ms = now_ms - now_ms % QUARTER_MS
             done.written += settle_derived(
                 parts.intervals, parts.fleet, meters, spans, until_ms=until_ms
             )
-        self._follow_up(outcomes, now_ms)
+        for (meter, quantity), outcome in outcomes:
+            if outcome.breaks is not None:
+                parts.epochs.replace_breaks(meter, quantity, outcome.span, outcome.breaks)
         self._settle_gauges(known)
         done.meters.update(meters)
 
@@ -286,42 +290,43 @@ class Settlement:
                 written += _tagged(parts.fleet.meters[days.meter], [rows])
         self._write(written, done)
 
-    def _follow_up(self, outcomes: Sequence[tuple[Key, Outcome]], now_ms: int) -> None:
-        """What a settled stretch changes in days that it did not settle."""
-        parts = self._parts
-        today_ms = day_start_ms(now_ms)
-        more: set[tuple[str, int]] = set()
-        for (meter, quantity), outcome in outcomes:
-            if outcome.breaks is not None:
-                parts.epochs.replace_breaks(meter, quantity, outcome.span, outcome.breaks)
+    def _mark_followers(self, outcomes: Sequence[tuple[Key, Outcome]], today_ms: int) -> None:
+        """Mark what changes with these outcomes, though it was not settled with them.
+
+        Before anything of them is written: whoever settles again what a crash left finds nothing
+        changed any more, and would not know.
+        """
+        more = self._like_days(outcomes, today_ms)
+        for (meter, _), outcome in outcomes:
             if outcome.unit_changed:
                 more |= {(meter, day) for day in range(outcome.span[1], today_ms + 1, DAY_MS)}
-        more |= self._like_days(outcomes, today_ms)
         if more:
-            parts.dirty.mark_dirty(sorted(more))
+            self._parts.dirty.mark_dirty(sorted(more))
 
     def _like_days(
         self, outcomes: Sequence[tuple[Key, Outcome]], today_ms: int
     ) -> set[tuple[str, int]]:
-        """Later days with a gap that is laid out like days that have changed, or now could be."""
-        past = [
-            (key, outcome.span)
-            for key, outcome in outcomes
-            if outcome.measured_changed and outcome.span[1] <= today_ms
-        ]
-        if not past:
+        """Later days with a gap that is laid out like days that have changed, or now could be.
+
+        Stored ones, and those that are about to be: they were laid out like days as they were.
+        """
+        ends: dict[Key, int] = {}
+        for key, outcome in outcomes:
+            if outcome.measured_changed and outcome.span[1] <= today_ms:
+                ends[key] = min(ends.get(key, outcome.span[1]), outcome.span[1])
+        if not ends:
             return set()
-        first_ms = min(end_ms for _, (_, end_ms) in past)
-        last_ms = max(end_ms for _, (_, end_ms) in past) + HISTORY_DAYS * DAY_MS
-        ends: dict[Key, Span] = dict(past)
+        span = min(ends.values()), max(ends.values()) + HISTORY_DAYS * DAY_MS
+        meters = sorted({meter for meter, _ in ends})
+        later = self._parts.intervals.intervals(meters, Width.HOUR, *span)
+        news = (rows for _, one in outcomes for rows in one.written if rows.width is Width.HOUR)
         found: set[tuple[str, int]] = set()
-        meters = sorted({meter for (meter, _), _ in past})
-        for rows in self._parts.intervals.intervals(meters, Width.HOUR, first_ms, last_ms):
-            span = ends.get((rows.meter, rows.quantity))
-            if span is None:
+        for rows in (*later, *news):
+            since_ms = ends.get((rows.meter, rows.quantity))
+            if since_ms is None:
                 continue
             like = (rows.cells.rules & mask(Rule.LIKE_DAY, Rule.LINEAR)) != 0
-            starts = rows.cells.start_ms[like & (rows.cells.start_ms >= span[1])]
+            starts = rows.cells.start_ms[like & (rows.cells.start_ms >= since_ms)]
             found |= {(rows.meter, day_start_ms(at)) for at in starts.tolist()}
         return found
 
