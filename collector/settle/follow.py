@@ -15,12 +15,13 @@ import numpy as np
 from msgspec import Struct, structs
 
 from collector.settle.bounds import DAY_MS
+from collector.settle.cells import SHANGHAI_MS, day_start_ms
 from collector.settle.chain import Link, chain
-from collector.settle.phase import flag_drift, may_drift
+from collector.settle.phase import doubtful_days, flag_drift
 from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Ending, Ints, Mask, RegisterEpoch, Series
-from collector.settle.standstill import flag_standstills, stands_doubtful
+from collector.settle.standstill import doubtful_standstills, flag_standstills
 from collector.settle.steps import Steps, steps_of
 from collector.settle.turns import scaled
 
@@ -28,16 +29,27 @@ NEAR_MS = DAY_MS
 _FEW = 2  # readings of a kept piece between two left-out ones of another clock
 _TURNS = 3
 FAR_MS = 15 * DAY_MS
+REACH_MS = 8 * DAY_MS  # days to both sides that one doubt may decide about, and that decide it
 
 
-def doubtful(series: Series, register: Register) -> bool:
-    """Whether anything in this stretch needs `FAR_MS` of readings around it to be judged."""
-    if len(series.at_ms) < 2:  # noqa: PLR2004 - a step has two ends
-        return False
+def doubts(series: Series, register: Register) -> frozenset[int]:
+    """Days (their starts) on which something needs `FAR_MS` of readings around to be judged.
+
+    What is said of them can change with any reading of a week to both sides, so whoever settles
+    remembers them.
+    """
+    at_ms = series.at_ms
+    if len(at_ms) < 2:  # noqa: PLR2004 - a step has two ends
+        return frozenset()
     steps, _ = _told(series, register)
-    if steps.odd.any() or steps.sinking.any() or stands_doubtful(series.at_ms, series.value):
-        return True
-    return may_drift(series.at_ms)
+    odd = np.flatnonzero(steps.odd | steps.sinking)
+    spans = [(step, step + 1) for step in odd.tolist()]
+    spans += doubtful_standstills(at_ms, series.value)
+    days = {(day * DAY_MS) - SHANGHAI_MS for day in doubtful_days(at_ms).tolist()}
+    for first, last in spans:
+        start_ms, end_ms = day_start_ms(int(at_ms[first])), int(at_ms[last])
+        days.update(range(start_ms, end_ms + 1, DAY_MS))
+    return frozenset(days)
 
 
 def follow(series: Series, register: Register) -> Course:
@@ -324,4 +336,4 @@ def _flag_limit(course: Course, steps: Steps, register: Register) -> Course:
     return structs.replace(course, rules=course.rules | flag)
 
 
-__all__ = ["FAR_MS", "NEAR_MS", "Ending", "doubtful", "follow"]
+__all__ = ["FAR_MS", "NEAR_MS", "REACH_MS", "Ending", "doubts", "follow"]

@@ -31,10 +31,10 @@ def flag_drift(course: Course) -> Course:
     return structs.replace(course, rules=course.rules | flag)
 
 
-def may_drift(at_ms: Ints) -> bool:
-    """Whether any day is shifted against the one before: a week around has to be looked at."""
-    _, _, moves = _shifts(at_ms)
-    return bool(moves.any())
+def doubtful_days(at_ms: Ints) -> Ints:
+    """Days in Shanghai that are shifted against the one before: a week around tells."""
+    days, _, moves = _shifts(at_ms)
+    return days[1:][moves]
 
 
 def drifting_days(at_ms: Ints) -> tuple[Ints, Mask]:

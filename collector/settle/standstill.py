@@ -35,13 +35,15 @@ _HARDLY = 0.02  # of a busy rate: as good as standing still
 _THURSDAY, _SATURDAY = 3, 5  # 1970 began on a Thursday; Monday is 0
 
 
-def stands_doubtful(at_ms: Ints, value: Ints) -> bool:
-    """Whether any stretch has to be compared with the week around it."""
+def doubtful_standstills(at_ms: Ints, value: Ints) -> list[tuple[int, int]]:
+    """Stretches that have to be compared with the week around them: (first, last) reading."""
     runs = _runs(np.diff(value) == 0)
     if not len(runs):
-        return False
+        return []
     rate = np.maximum(np.diff(value), 0) / np.diff(at_ms)
-    return bool(_catching_up(runs, rate).any() or (_spans(runs, at_ms) >= _LONG_MS).any())
+    there = runs[_catching_up(runs, rate) | (_spans(runs, at_ms) >= _LONG_MS)]
+    last = np.minimum(there[:, 1] + 2, len(at_ms) - 1)
+    return list(zip(there[:, 0].tolist(), last.tolist(), strict=True))
 
 
 def flag_standstills(course: Course, series: Series) -> Course:

@@ -29,7 +29,7 @@ from collector.settle.cells import (
 )
 from collector.settle.counters import settled_counters
 from collector.settle.day_class import DayClass
-from collector.settle.follow import NEAR_MS
+from collector.settle.follow import NEAR_MS, REACH_MS
 from collector.settle.lay import month
 from collector.settle.rule import Rule, mask
 from collector.settle.said import said_of
@@ -38,7 +38,12 @@ from collector.settlement.change import changed, picked
 from collector.settlement.counter import Kin, Outcome, settle_counter
 from collector.settlement.derived import settle_derived
 from collector.settlement.gauges import GaugeRules, settle_gauges
-from collector.settlement.stretch import Stretch, groups, stretches
+from collector.settlement.stretch import (
+    Stretch,
+    groups,
+    reaching_doubts,
+    stretches,
+)
 from collector.settlement.supply import WIDENS_MS, Key, Supply
 from collector.store import ReadingStore, Tags
 from collector.validate import tags_of
@@ -163,7 +168,7 @@ class Settlement:
 
     def _settle_days(self, days: Sequence[DirtyDay], done: _Done, watch: Progress) -> None:
         parts = self._parts
-        found = stretches(days)
+        found = self._with_doubts(stretches(days))
         total = done.days + len(days)
         around_ms = 2 * (WIDENS_MS + NEAR_MS)
         for group in groups(found, self._readings_a_day, parts.most_readings, around_ms=around_ms):
@@ -174,6 +179,12 @@ class Settlement:
             parts.dirty.clear_dirty(cleared)
             done.days += len(cleared)
             watch.step(done.days, total, group[-1].meter)
+
+    def _with_doubts(self, found: list[Stretch]) -> list[Stretch]:
+        meters = sorted({one.meter for one in found})
+        start_ms = min(one.start_ms for one in found) - REACH_MS
+        end_ms = max(one.end_ms for one in found) + REACH_MS
+        return reaching_doubts(found, self._parts.epochs.doubts(meters, start_ms, end_ms))
 
     def _readings_a_day(self, meter: str) -> float:
         # Counters are read once a minute at most.
@@ -229,6 +240,9 @@ class Settlement:
         for (meter, quantity), outcome in outcomes:
             if outcome.breaks is not None:
                 parts.epochs.replace_breaks(meter, quantity, outcome.span, outcome.breaks)
+        parts.epochs.replace_doubts(
+            [(*key, outcome.span, outcome.doubts) for key, outcome in outcomes]
+        )
         self._settle_gauges(known)
         done.meters.update(meters)
 

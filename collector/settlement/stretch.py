@@ -1,12 +1,13 @@
 """Stretch: marked days -> stretches of days settled in one go, in groups that fit memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from msgspec import Struct, structs
 
 from collector.dirty import DirtyDay
 from collector.settle.cells import DAY_MS
+from collector.settle.follow import REACH_MS
 
 _BRIDGE_MS = 2 * DAY_MS  # days in between that are settled along with their neighbours
 _LONGEST_MS = 62 * DAY_MS
@@ -40,6 +41,28 @@ def stretches(days: Iterable[DirtyDay]) -> list[Stretch]:
             else:
                 found.append(Stretch(meter=meter, start_ms=day.day_ms, end_ms=end_ms, days=(day,)))
     return found
+
+
+def reaching_doubts(
+    found: Sequence[Stretch], doubts: Mapping[str, Collection[int]]
+) -> list[Stretch]:
+    """Stretches that take the days in doubt along which their readings may decide about.
+
+    Args:
+        doubts: by meter, days (their starts) that were in doubt when they were settled.
+    """
+    return [_reaching(one, doubts.get(one.meter, ())) for one in found]
+
+
+def _reaching(one: Stretch, days: Collection[int]) -> Stretch:
+    near = [day for day in days if one.start_ms - REACH_MS <= day < one.end_ms + REACH_MS]
+    if not near:
+        return one
+    return structs.replace(
+        one,
+        start_ms=min(one.start_ms, *near),
+        end_ms=max(one.end_ms, *(day + DAY_MS for day in near)),
+    )
 
 
 def groups(

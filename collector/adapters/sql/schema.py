@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection  # noqa: TID251 - this is the adapter
 from collector.adapters.sql.engine import insert, put
 from metering.errors import PermanentError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class StateTooNew(PermanentError):
@@ -172,6 +172,17 @@ register_breaks = sa.Table(
     sa.Column("multiplier", sa.Double, nullable=False),
 )
 
+# ---- version 3: which days are in doubt
+
+register_doubts = sa.Table(
+    "register_doubt",
+    meta,
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("day_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("quantity", sa.String(64), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 
 def _to_2(connection: Connection) -> None:
     """Entries, marks, runs, findings and breaks are new; what version 1 holds stays as it is."""
@@ -179,8 +190,13 @@ def _to_2(connection: Connection) -> None:
     meta.create_all(connection, tables=brought)
 
 
+def _to_3(connection: Connection) -> None:
+    """Days in doubt are new; those settled before are remembered when they are settled again."""
+    meta.create_all(connection, tables=[register_doubts])
+
+
 # From version N to N + 1: a function that changes the tables of an existing file.
-_MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _to_2}
+_MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
 
 
 def migrate(connection: Connection) -> None:

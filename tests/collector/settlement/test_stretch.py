@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from collector.dirty import DirtyDay
 from collector.settle.cells import DAY_MS
-from collector.settlement.stretch import Stretch, groups, stretches
+from collector.settlement.stretch import Stretch, groups, reaching_doubts, stretches
 
 LONGEST_DAYS = 62
 
@@ -28,6 +28,16 @@ def test_a_stretch_of_years_is_cut() -> None:
     found = stretches(marked("a", *range(200)))
 
     assert spans(found) == [("a", 0, 62), ("a", 62, 124), ("a", 124, 186), ("a", 186, 200)]
+
+
+def test_a_stretch_takes_along_the_days_in_doubt_that_its_readings_may_decide_about() -> None:
+    found = stretches([*marked("a", 30), *marked("b", 30)])
+    doubts = {"a": [day * DAY_MS for day in (21, 22, 35, 39)], "c": [30 * DAY_MS]}
+
+    reaching = reaching_doubts(found, doubts)
+
+    assert spans(reaching) == [("a", 22, 36), ("b", 30, 31)]
+    assert [one.days for one in reaching] == [one.days for one in found]
 
 
 def test_a_group_holds_no_more_readings_than_fit_but_one_stretch_at_least() -> None:
