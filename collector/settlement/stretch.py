@@ -1,5 +1,6 @@
 """Stretch: marked days -> stretches of days settled in one go, in groups that fit memory."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -74,28 +75,42 @@ def groups(
 ) -> Iterator[list[Stretch]]:
     """Stretches of about the same time together, at most about `most` readings each.
 
-    Older ones first: what a long gap looks like is told by the days before it.
+    Older ones first, and no two of a meter in one group: what a long gap looks like is told by the
+    days before it as they are stored, and two stretches may both settle the days between them.
 
     Args:
         readings_a_day: of a meter, counters and all.
         around_ms: what is read beside each stretch, both sides together.
     """
     group: list[Stretch] = []
+    meters: set[str] = set()
     held, start_ms, end_ms = 0.0, 0, 0
-    ordered = sorted(found, key=lambda one: (one.start_ms // _LONGEST_MS, one.meter, one.start_ms))
-    for one in ordered:
+    for one in _in_order(found):
         size = (one.end_ms - one.start_ms + around_ms) / DAY_MS * readings_a_day(one.meter)
         first_ms, last_ms = min(start_ms, one.start_ms), max(end_ms, one.end_ms)
         near = (
             one.start_ms // _LONGEST_MS == start_ms // _LONGEST_MS
             and last_ms - first_ms <= 2 * _LONGEST_MS
         )
-        if group and (held + size > most or not near):
+        again = one.meter in meters
+        if group and (held + size > most or again or not near):
             yield group
-            group, held = [], 0.0
+            group, meters, held = [], set(), 0.0
         if not group:
             first_ms, last_ms = one.start_ms, one.end_ms
         group.append(one)
+        meters.add(one.meter)
         held, start_ms, end_ms = held + size, first_ms, last_ms
     if group:
         yield group
+
+
+def _in_order(found: Iterable[Stretch]) -> list[Stretch]:
+    """By time, roughly; the first ones of all meters, then the second ones."""
+    seen: Counter[tuple[int, str]] = Counter()
+    keys: list[tuple[int, int, str, Stretch]] = []
+    for one in sorted(found, key=lambda one: one.start_ms):
+        when = one.start_ms // _LONGEST_MS
+        keys.append((when, seen[when, one.meter], one.meter, one))
+        seen[when, one.meter] += 1
+    return [one for *_, one in sorted(keys, key=lambda key: key[:3])]

@@ -49,6 +49,17 @@ def test_a_group_holds_no_more_readings_than_fit_but_one_stretch_at_least() -> N
     assert [[one.meter for one in group] for group in made] == [["a", "b"], ["c"], ["d"]]
 
 
+def test_of_one_meters_stretches_the_later_one_is_settled_when_the_earlier_one_is_stored() -> None:
+    found = stretches([*marked("a", 1, 20), *marked("b", 2, 21)])
+
+    made = list(groups(found, lambda _: 1.0, 100))
+
+    assert [spans(group) for group in made] == [
+        [("a", 1, 2), ("b", 2, 3)],
+        [("a", 20, 21), ("b", 21, 22)],
+    ]
+
+
 @given(
     days=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1000)), unique=True),
     most=st.integers(1, 500),
@@ -63,6 +74,7 @@ def test_every_mark_is_in_one_stretch_of_one_group_and_none_spans_years(
     found = [day for group in made for one in group for day in one.days]
     assert sorted(found, key=lambda day: (day.meter, day.day_ms)) == marks
     for group in made:
+        assert len({one.meter for one in group}) == len(group)
         reach = max(one.end_ms for one in group) - min(one.start_ms for one in group)
         assert reach <= 2 * LONGEST_DAYS * DAY_MS
         held = sum((one.end_ms - one.start_ms) / DAY_MS for one in group)
