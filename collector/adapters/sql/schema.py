@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection  # noqa: TID251 - this is the adapter
 from collector.adapters.sql.engine import insert, put
 from metering.errors import PermanentError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class StateTooNew(PermanentError):
@@ -184,6 +184,83 @@ register_doubts = sa.Table(
 )
 
 
+# ---- version 4: alerts as they stand, their steps, and what was said to whom
+
+standing_alerts = sa.Table(
+    "standing_alert",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("subject_kind", sa.String(16), nullable=False),
+    sa.Column("subject_id", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("moved_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("fired_ms", sa.BigInteger, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the `Alert`, as JSON
+    sa.Index("ix_standing_alert_key", "rule", "subject_kind", "subject_id"),
+)
+alert_steps = sa.Table(
+    "alert_step",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("alert", sa.Integer, nullable=False, index=True),
+    sa.Column("before", sa.String(16)),
+    sa.Column("reason", sa.String(16), nullable=False),
+    sa.Column("moved_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the `Alert` after it, as JSON
+)
+notices = sa.Table(
+    "notice",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(200), nullable=False, unique=True),
+    sa.Column("chain", sa.String(200), nullable=False),
+    sa.Column("receiver", sa.String(64), nullable=False, index=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due_ms", sa.BigInteger, nullable=False),
+    sa.Column("again_ms", sa.BigInteger, nullable=False),
+    sa.Column("made_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the `Notice`, as JSON
+    sa.Index("ix_notice_state_again_ms", "state", "again_ms"),
+)
+notice_alerts = sa.Table(
+    "notice_alert",
+    meta,
+    sa.Column("notice", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("alert", sa.Integer, primary_key=True, autoincrement=False, index=True),
+)
+attempts = sa.Table(
+    "attempt",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("notice", sa.Integer, nullable=False, index=True),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("sent", sa.Boolean, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+)
+silences = sa.Table(
+    "silence",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("matcher", sa.Text, nullable=False),  # JSON
+    sa.Column("start_ms", sa.BigInteger, nullable=False),
+    sa.Column("end_ms", sa.BigInteger, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("made_ms", sa.BigInteger, nullable=False),
+    sa.Column("ended_ms", sa.BigInteger),
+)
+memories = sa.Table(
+    "memory",
+    meta,
+    sa.Column("name", sa.String(64), primary_key=True),  # "dispatch", …
+    sa.Column("cursor", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+
 def _to_2(connection: Connection) -> None:
     """Entries, marks, runs, findings and breaks are new; what version 1 holds stays as it is."""
     brought = (counters, dirty_days, entries, job_runs, findings, register_breaks)
@@ -195,8 +272,14 @@ def _to_3(connection: Connection) -> None:
     meta.create_all(connection, tables=[register_doubts])
 
 
+def _to_4(connection: Connection) -> None:
+    """Alerts have subjects and steps; those of the one rule before stay where they are."""
+    brought = (standing_alerts, alert_steps, notices, notice_alerts, attempts, silences, memories)
+    meta.create_all(connection, tables=brought)
+
+
 # From version N to N + 1: a function that changes the tables of an existing file.
-_MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
+_MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 
 
 def migrate(connection: Connection) -> None:
