@@ -6,7 +6,13 @@ from pathlib import Path
 
 import structlog
 
-from collector.fleet.calendar import CALENDAR_FILE, CalendarDocument, load_calendar_document
+from collector.fleet.calendar import (
+    CALENDAR_FILE,
+    OVERRIDE_FILE,
+    CalendarDocument,
+    load_calendar_document,
+    load_override_document,
+)
 from collector.fleet.codes import local_day
 from collector.settle.day_class import Calendar, DayClass
 
@@ -14,15 +20,22 @@ log = structlog.get_logger()
 
 
 def load_calendar(folder: Path) -> Calendar:
-    """The calendar of the configuration folder; without the file no year is known.
+    """The calendar of the configuration folder, the district's own days over the notices'.
+
+    Without `cn.yaml` no year is known. A day of `override.yaml` makes no year known: the notice is
+    still to be entered.
 
     Raises:
-        DocumentInvalid: with every mistake of the file.
+        DocumentInvalid: with every mistake of a file.
     """
-    file = folder / CALENDAR_FILE
-    if not file.exists():
-        return Calendar(years=frozenset(), days={})
-    return calendar_of(load_calendar_document(file))
+    file, over = folder / CALENDAR_FILE, folder / OVERRIDE_FILE
+    known = Calendar(years=frozenset(), days={})
+    if file.exists():
+        known = calendar_of(load_calendar_document(file))
+    if not over.exists():
+        return known
+    own = {spec.day: DayClass(spec.is_) for spec in load_override_document(over).days}
+    return Calendar(years=known.years, days={**known.days, **own})
 
 
 def calendar_of(document: CalendarDocument) -> Calendar:
