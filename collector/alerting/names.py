@@ -114,8 +114,8 @@ MEASURES: dict[str, Measure] = {
         Measure(name="demand_kw", unit="kW", title="15 分钟需量", classes=ELECTRICITY),
         Measure(name="day", unit="", title="日用量"),
         Measure(name="month", unit="", title="月用量"),
-        # Mean power or flow of 01:00-05:00.
-        Measure(name="night_base", unit="", title="夜间基础负荷"),
+        # Mean power of 01:00-05:00.
+        Measure(name="night_base", unit="kW", title="夜间基础负荷", classes=ELECTRICITY),
         # Mean of the night against mean of the day.
         Measure(name="night_to_day", unit="1", title="夜间与白天用能之比"),
         # A holiday against the mean of the workdays before it.
