@@ -75,7 +75,10 @@ def _where(one: Rule, read: Alarming) -> str:
         return ""
     if found.kind is SubjectKind.SYSTEM:
         return "采集中心"
-    return f"{len(found.subjects)} {_COUNTED[found.kind]}，{len(found.institutions)} 个单位"
+    counted = f"{len(found.subjects)} {_COUNTED[found.kind]}"
+    if found.kind is SubjectKind.INSTITUTION:
+        return counted
+    return f"{counted}，{len(found.institutions)} 个单位"
 
 
 def _concern(one: Rule, read: Alarming) -> Concern | None:

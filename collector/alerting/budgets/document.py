@@ -111,5 +111,5 @@ def _of_profile(spec: BudgetSpec, profile: dict[str, float], path: KeyPath) -> I
     if lacking:
         yield Problem(path, f"every month is needed; missing: {', '.join(lacking)}")
     elif abs(sum(profile.values()) - spec.amount) > _ROUNDING * spec.amount:
-        came = f"{sum(profile.values()):,g} {spec.unit}"
-        yield Problem(path, f"the months come to {came}, the amount is {spec.amount:,g}")
+        came = f"{sum(profile.values()):,.10g} {spec.unit}"
+        yield Problem(path, f"the months come to {came}, the amount is {spec.amount:,.10g}")

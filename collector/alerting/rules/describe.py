@@ -102,9 +102,9 @@ def _(condition: System) -> str:
     name = SIGNS[condition.sign]
     if condition.sign.endswith(_IN_SECONDS):
         return f"{name.title}超过 {length(round(condition.limit * 1000))}"
-    return (
-        f"{name.title}超过 {_with(condition.limit, name.unit)}" if condition.limit else name.title
-    )
+    if not condition.limit:
+        return name.title
+    return f"{name.title}超过 {_with(condition.limit, name.unit)}"
 
 
 def title(quantity: str) -> str:

@@ -13,7 +13,7 @@ _LONGEST = 366 * _UNITS["d"]
 def _parse(value: object) -> int:
     match = _FORM.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        came = f"'{value}'" if isinstance(value, str) else "something else"
+        came = f"'{value}'" if isinstance(value, str) else f"the number {value}"
         raise ValueError(f'a duration like "30s", "10m", "2h" or "1d" is needed, {came} came')
     duration_ms = int(match[1]) * _UNITS[match[2]]
     if duration_ms > _LONGEST:

@@ -20,6 +20,7 @@ from collector.alerting.severity import Severity
 from collector.fleet.index import Sector
 from documents.finding import KeyPath, Problem
 
+_ROUNDING = 1e-9
 _HIGHEST_SHARE = 10.0  # beyond that per cent was meant
 
 
@@ -144,7 +145,7 @@ def _of_way_back(spec: RuleSpec, colour: Severity, path: KeyPath) -> Iterator[Pr
     level = spec.level(colour)
     if isinstance(said, OutsideSpec) and level.band is not None:
         low, high = level.band
-        if 2 * said.hysteresis >= high - low:
+        if 2 * said.hysteresis >= high - low - _ROUNDING:
             why = f"never clear again: {said.hysteresis:g} inside of [{low:g}, {high:g}]"
             yield Problem((*path, key, "hysteresis"), why)
     if not isinstance(said, AboveSpec) or level.limit is None:
