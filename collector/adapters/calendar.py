@@ -1,4 +1,7 @@
-"""Calendar: the configuration folder -> a day's class; a year that nobody entered is said once."""
+"""Calendar: the configuration folder -> a day's class, and the hours of rules.
+
+A year that nobody entered is said once.
+"""
 
 from collections.abc import Iterator
 from datetime import date
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from collector.alerting.hours import Hours
 from collector.fleet.calendar import (
     CALENDAR_FILE,
     OVERRIDE_FILE,
@@ -14,6 +18,7 @@ from collector.fleet.calendar import (
     load_override_document,
 )
 from collector.fleet.codes import local_day
+from collector.fleet.seasons import HEATING_FILE, TERMS_FILE, load_season
 from collector.settle.day_class import Calendar, DayClass
 
 log = structlog.get_logger()
@@ -36,6 +41,19 @@ def load_calendar(folder: Path) -> Calendar:
         return known
     own = {spec.day: DayClass(spec.is_) for spec in load_override_document(over).days}
     return Calendar(years=known.years, days={**known.days, **own})
+
+
+def load_hours(folder: Path) -> Hours:
+    """The hours of rules by the configuration folder's calendar, heating seasons and school terms.
+
+    Raises:
+        DocumentInvalid: with every mistake of a file.
+    """
+    return Hours(
+        WarningCalendar(load_calendar(folder)).classify,
+        heating=load_season(folder / HEATING_FILE),
+        terms=load_season(folder / TERMS_FILE),
+    )
 
 
 def calendar_of(document: CalendarDocument) -> Calendar:

@@ -108,6 +108,15 @@ DERIVED: dict[str, Derived] = {
     )
 }
 
+# What most meters say themselves, and what is made of other gauges where one does not.
+MADE: dict[str, tuple[frozenset[str], ...]] = {
+    "apparent_power_kva": (frozenset({"active_power_kw", "reactive_power_kvar"}),),
+    "power_factor": (
+        frozenset({"active_power_kw", "apparent_power_kva"}),
+        frozenset({"active_power_kw", "reactive_power_kvar"}),
+    ),
+}
+
 MEASURES: dict[str, Measure] = {
     one.name: one
     for one in (
@@ -173,10 +182,11 @@ SIGNS: dict[str, Sign] = {
 }
 
 
-def can_derive(name: str, quantities: Iterable[str]) -> bool:
-    """Whether a meter that reads `quantities` has this derived value."""
+def can_have(name: str, quantities: Iterable[str]) -> bool:
+    """Whether a meter that reads `quantities` has this one, its own or derived."""
     read = frozenset(quantities)
-    return any(needed <= read for needed in DERIVED[name].needs)
+    needs = DERIVED[name].needs if name in DERIVED else MADE.get(name, ())
+    return name in read or any(needed <= read for needed in needs)
 
 
 def unit_of(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from collector.alerting.names import DERIVED, MEASURES, SIGNS, can_derive
+from collector.alerting.names import DERIVED, MEASURES, SIGNS, can_have
 from collector.alerting.rule import (
     Above,
     Below,
@@ -58,7 +58,7 @@ def concern(rule: Rule, fleet: Fleet, budgeted: Iterable[str] | None = None) -> 
     kind = subject_kind(rule.condition)
     if kind is SubjectKind.SYSTEM:
         return Concern(kind=kind, subjects=(), meters=0, institutions=())
-    entries = [entry for entry in in_scope(rule.scope, fleet) if can_have(rule.condition, entry)]
+    entries = [entry for entry in in_scope(rule.scope, fleet) if can_meet(rule.condition, entry)]
     if isinstance(rule.condition, Consumed) and MEASURES[rule.condition.measure].mains:
         parents = {entry.parent for entry in standing(fleet)}
         entries = [entry for entry in entries if entry.meter in parents]
@@ -97,7 +97,7 @@ def in_scope(scope: Scope, fleet: Fleet) -> list[MeterEntry]:
     return [entry for entry in standing(fleet) if scope.holds(entry)]
 
 
-def can_have(condition: Condition, entry: MeterEntry) -> bool:
+def can_meet(condition: Condition, entry: MeterEntry) -> bool:
     """Whether a meter can ever have what a condition looks at."""
     match condition:
         case Above(quantity=quantity) | Below(quantity=quantity):
@@ -114,12 +114,10 @@ def can_have(condition: Condition, entry: MeterEntry) -> bool:
 
 
 def _has(quantity: str, entry: MeterEntry) -> bool:
-    if quantity not in DERIVED:
-        return quantity in entry.quantities
     read = entry.quantities
-    if DERIVED[quantity].rated:
+    if quantity in DERIVED and DERIVED[quantity].rated:
         read = read & entry.rated.keys()
-    return can_derive(quantity, read)
+    return can_have(quantity, read)
 
 
 def _subject(kind: SubjectKind, entry: MeterEntry) -> str:

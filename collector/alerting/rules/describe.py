@@ -79,10 +79,10 @@ def _(condition: Consumed) -> str:
         limits.append(f"近 {condition.baseline_days} 天中位数的 {condition.times:g} 倍")
     if condition.limit is not None:
         sign = "+" if name.changes and condition.limit > 0 else ""
-        limits.append(sign + _with(condition.limit, name.unit))
+        limits.append(f" {sign}{_with(condition.limit, name.unit)}")
     least = f"（不足 {_with(condition.least, name.unit)} 不计）" if condition.least else ""
     row = _row(condition.in_a_row, _IN_A_ROW.get(condition.measure, "天"))
-    return f"{name.title}{beyond} {' 或 '.join(limits)}{least}{row}"
+    return f"{name.title}{beyond}{'或'.join(limits)}{least}{row}"
 
 
 @describe_condition.register

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.adapters.calendar import WarningCalendar, load_calendar
+from collector.adapters.calendar import load_calendar, load_hours
 from collector.alerting.hours import Hours
 from collector.alerting.rule import When
 from collector.fleet.index import Sector
-from collector.fleet.seasons import HEATING_FILE, TERMS_FILE, load_season
+from collector.fleet.seasons import load_season
 from collector.settle.day_class import DayClass
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -28,11 +28,7 @@ def at(text: str) -> int:
 
 @pytest.fixture
 def hours() -> Hours:
-    return Hours(
-        load_calendar(CONFIG).classify,
-        heating=load_season(CONFIG / HEATING_FILE),
-        terms=load_season(CONFIG / TERMS_FILE),
-    )
+    return load_hours(CONFIG)
 
 
 def is_open(hours: Hours, when: When, text: str, sector: Sector = Sector.SCHOOL) -> bool:
@@ -94,9 +90,7 @@ def test_days_of_the_districts_own_go_before_the_notice_and_the_week(tmp_path):
     assert not load_calendar(tmp_path).knows(datetime(2027, 1, 1, tzinfo=SHANGHAI).date())
 
 
-def test_a_year_that_nobody_entered_is_said_once(capsys):
-    hours = Hours(WarningCalendar(load_calendar(CONFIG)).classify)
-
+def test_a_year_that_nobody_entered_is_said_once(hours, capsys):
     for hour in range(0, 24 * 20, 6):
         hours.open_at(WORKDAY, at("2026-12-25T00:00") + hour * 3_600_000, None)
 
@@ -158,9 +152,7 @@ def test_midnight_ends_a_window_that_says_24(hours):
         ("2026-04-01", False, True),
     ],
 )
-def test_of_a_winter_that_nobody_entered_only_the_sure_days_are_known(
-    hours, day, heating, outside
-):
+def test_of_a_winter_that_nobody_entered_only_the_sure_days_are_known(hours, day, heating, outside):
     assert is_open(hours, When(heating=True), f"{day}T12:00") is heating
     assert is_open(hours, When(heating=False), f"{day}T12:00") is outside
 
