@@ -17,9 +17,11 @@ class Alarming(Struct, frozen=True, kw_only=True):
 
     Attributes:
         fleet: None where it is wrong itself: nothing is held against it then.
+        why: it is wrong: mistakes of the fleet, a meter model or the limits.
     """
 
     fleet: Fleet | None
+    why: tuple[Finding, ...]
     book: RuleBook
     budgets: BudgetFile
     meanings: tuple[Finding, ...]
@@ -31,14 +33,16 @@ class Alarming(Struct, frozen=True, kw_only=True):
 
 def read_alarming(folder: Path) -> Alarming:
     """Rules, budgets and the meaning of colours, held against the fleet."""
+    fleet, why = None, tuple[Finding, ...]()
     try:
         fleet = load_fleet(folder)
-    except DocumentInvalid:
-        fleet = None  # `nenghao fleet check` says why
+    except DocumentInvalid as error:
+        why = error.findings
     budgets = read_budgets(folder, fleet)
     budgeted = {budget.institution for budget in budgets.budgets}
     return Alarming(
         fleet=fleet,
+        why=why,
         book=read_rules(folder, fleet, budgeted),
         budgets=budgets,
         meanings=check_meanings(folder),
@@ -47,4 +51,8 @@ def read_alarming(folder: Path) -> Alarming:
 
 def check_configuration(folder: Path) -> tuple[Finding, ...]:
     """Every mistake and warning: fleet, calendars, limits, rules, budgets, colours."""
-    return (*check_folder(folder), *read_alarming(folder).findings)
+    found = check_folder(folder)
+    read = read_alarming(folder)
+    # A meter's model is looked at when the fleet is compiled, and only there.
+    models = tuple(finding for finding in read.why if finding not in found)
+    return (*found, *models, *read.findings)

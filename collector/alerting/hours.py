@@ -20,8 +20,6 @@ _SHANGHAI_MS = 8 * 3_600_000
 _WHOLE = 1440  # minutes
 _MOST_DAYS = 5_000  # kept; a back-test of ten years fits
 
-ALWAYS = When()
-
 
 class _DayFacts(Struct, frozen=True):
     day_class: DayClass
@@ -60,7 +58,8 @@ class Hours:
             at_ms: time of the reading.
             sector: whose; a term concerns schools alone, others are as if it were not asked for.
         """
-        if when == ALWAYS:
+        asks_for_days = not (when.days is None and when.heating is None and when.term is None)
+        if not asks_for_days and when.to_min - when.from_min == _WHOLE:
             return True
         day, minute = divmod((at_ms + _SHANGHAI_MS) // _MINUTE_MS, _WHOLE)
         if when.from_min <= when.to_min:
@@ -70,11 +69,9 @@ class Hours:
             day -= 1
         elif minute < when.from_min:
             return False
-        return self._is_its_day(when, day, sector)
+        return not asks_for_days or self._is_its_day(when, day, sector)
 
     def _is_its_day(self, when: When, day: int, sector: Sector | None) -> bool:
-        if when.days is None and when.heating is None and when.term is None:
-            return True
         facts = self._days.get(day) or self._look(day)
         if when.days is not None and facts.day_class not in when.days:
             return False

@@ -58,7 +58,7 @@ class OverrideSpec(Strict):
 class OverrideDocument(Strict):
     """Days of a district's own."""
 
-    days: Annotated[tuple[OverrideSpec, ...], Field(min_length=1)]
+    days: tuple[OverrideSpec, ...]
 
 
 def load_override_document(file: Path) -> OverrideDocument:

@@ -102,6 +102,16 @@ def test_rules_are_checked_though_the_fleet_is_wrong(config):
     assert done.document["rules"][0]["subjects"] is None
 
 
+def test_a_meter_model_that_is_no_yaml_is_found_by_the_fleets_check(config):
+    (config / "meters" / "acrel_adl3000.yaml").write_text("a: [", encoding="utf-8")
+
+    done = typed("fleet", "check", config, "--json")
+
+    assert done.code == 1
+    (found,) = done.document["findings"]
+    assert found["file"].endswith("meters/acrel_adl3000.yaml")
+
+
 def test_a_folder_that_is_not_there_is_a_mistake_of_usage(tmp_path):
     assert typed("rule", "check", tmp_path / "nowhere").code == 2
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from collector.alerting.names import BUDGET_MEASURES, DERIVED, FIGURES, MEASURES, SIGNS
@@ -262,6 +263,47 @@ def test_a_load_concerns_the_meters_whose_circuit_has_a_rated_value(tmp_path, fl
 
     # Water and gas are rated by their flow, which is no load.
     assert mains == ("a001-main", "d001-main", "d001-pv", "e001-main")
+
+
+def test_what_has_no_rated_value_or_is_no_longer_there_is_not_concerned(tmp_path, fleet):
+    (load,) = compiled(
+        tmp_path,
+        fleet,
+        "above: {quantity: load_share, hysteresis: 0.1}",
+        "{red: 1}",
+        "scope: {meters: [e001-main, d001-main, a001-main]}",
+    )
+    unrated, ended = fleet.meters["e001-main"][-1], fleet.meters["d001-main"][-1]
+    other = msgspec.structs.replace(
+        fleet,
+        meters=fleet.meters
+        | {
+            "e001-main": (msgspec.structs.replace(unrated, rated={"frequency_hz": 51}),),
+            "d001-main": (msgspec.structs.replace(ended, valid_to_ms=ended.valid_from_ms + 1),),
+        },
+    )
+
+    assert concern(load, fleet).subjects == ("a001-main", "d001-main", "e001-main")
+    assert concern(load, other).subjects == ("a001-main",)
+
+
+def test_a_power_factor_may_be_made_of_powers(tmp_path, fleet):
+    (rule,) = compiled(
+        tmp_path,
+        fleet,
+        "below: {quantity: power_factor, hysteresis: 0.02}",
+        "{blue: 0.85}",
+        "scope: {meters: [e001-main]}",
+    )
+    entry = fleet.meters["e001-main"][-1]
+
+    def reading(*quantities: str) -> tuple[str, ...]:
+        changed = msgspec.structs.replace(entry, quantities=frozenset(quantities))
+        meters = fleet.meters | {"e001-main": (changed,)}
+        return concern(rule, msgspec.structs.replace(fleet, meters=meters)).subjects
+
+    assert reading("active_power_kw", "reactive_power_kvar") == ("e001-main",)
+    assert reading("active_power_kw") == ()
 
 
 def test_three_phases_are_told_from_one_by_what_the_meter_reads(fleet):
