@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from collector.adapters.calendar import load_calendar, load_hours
 from collector.alerting.hours import Hours
@@ -90,11 +91,12 @@ def test_days_of_the_districts_own_go_before_the_notice_and_the_week(tmp_path):
     assert not load_calendar(tmp_path).knows(datetime(2027, 1, 1, tzinfo=SHANGHAI).date())
 
 
-def test_a_year_that_nobody_entered_is_said_once(hours, capsys):
-    for hour in range(0, 24 * 20, 6):
-        hours.open_at(WORKDAY, at("2026-12-25T00:00") + hour * 3_600_000, None)
+def test_a_year_that_nobody_entered_is_said_once(hours):
+    with capture_logs() as logs:
+        for hour in range(0, 24 * 20, 6):
+            hours.open_at(WORKDAY, at("2026-12-25T00:00") + hour * 3_600_000, None)
 
-    assert capsys.readouterr().out.count("calendar.year_unknown") == 1
+    assert [(entry["event"], entry["year"]) for entry in logs] == [("calendar.year_unknown", 2027)]
 
 
 # ---- hours
