@@ -1,4 +1,4 @@
-"""Duration: "30s", "10m", "2h", "1d" -> milliseconds, and back."""
+"""Duration: "30s", "10m", "2h", "1d" -> milliseconds."""
 
 import re
 from typing import Annotated
@@ -22,11 +22,3 @@ def _parse(value: object) -> int:
 
 
 Duration = Annotated[int, BeforeValidator(_parse)]
-
-
-def spell_duration(duration_ms: int) -> str:
-    """In the largest unit that it is a whole number of, as a file would say it."""
-    for name, size in _UNITS.items():
-        if duration_ms % size == 0:
-            return f"{duration_ms // size}{name}"
-    return f"{duration_ms / 1000:g}s"

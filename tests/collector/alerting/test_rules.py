@@ -25,7 +25,6 @@ from collector.alerting.rule import (
 )
 from collector.alerting.rules.concern import concern
 from collector.alerting.rules.describe import describe, describe_scope, describe_when
-from collector.alerting.rules.duration import spell_duration
 from collector.alerting.rules.folder import load_rules, read_rules
 from collector.alerting.severity import Severity
 from collector.alerting.subject import SubjectKind
@@ -432,14 +431,6 @@ def test_a_rule_says_where_and_when():
     assert describe_scope(scope) == "学校；医院除外；仪表 a, b；能耗编码 01, 02；仅总表；三相"
     assert describe_when(when) == "休息日、节假日；22:00–06:30；非供暖季；学期内"
     assert (describe_scope(Scope()), describe_when(When())) == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("duration_ms", "said"),
-    [(86_400_000, "1d"), (7_200_000, "2h"), (5_400_000, "90m"), (30_000, "30s"), (1_500, "1.5s")],
-)
-def test_a_duration_is_said_as_a_file_would(duration_ms, said):
-    assert spell_duration(duration_ms) == said
 
 
 # ---- names
