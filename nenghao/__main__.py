@@ -18,6 +18,7 @@ from nenghao.say import FOUND, say_error
 
 _EXTRAS = {
     "fleet": "collector",
+    "rule": "collector",
     "gateway": "gateway",
     "meter": "gateway",
     "collector": "collector",

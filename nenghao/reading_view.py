@@ -3,9 +3,10 @@
 from typing import Any
 
 from gateways.commission.read import Line, OneReading
-from gateways.commission.words import advice, chinese, spoken
+from gateways.commission.words import advice, spoken
 from gateways.reading.meter import Meter
 from metering.quantity import QUANTITIES
+from metering.words import chinese
 from nenghao.say import say, say_table
 
 _DOUBTS = 4  # told below the table; the table has them all

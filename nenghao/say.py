@@ -11,6 +11,9 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from documents.finding import Finding
 
 FOUND = 1
 USAGE = 2
@@ -40,8 +43,26 @@ def say_table(
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=number < whole)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        # As it stands: rich would take "[high]" for a style, and leave it out.
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     _out.print(table)
+
+
+def say_findings(findings: Sequence[Finding]) -> None:
+    """Mistakes and warnings as a table; nothing where there are none."""
+    if findings:
+        say_table(
+            ("文件 file", "行 line", "键 key", "问题 message"),
+            (
+                (
+                    one.file,
+                    one.line,
+                    one.key,
+                    f"警告：{one.message}" if one.warning else one.message,
+                )
+                for one in findings
+            ),
+        )
 
 
 def say(text: str) -> None:

@@ -18,6 +18,7 @@ class Scope(Struct, frozen=True, kw_only=True):
         energies: beginnings of energy codes: "01" all electricity, "01B" air conditioning.
         exempt: sectors that the rule never concerns (hospitals, where a standard exempts them).
         mains_only: meters without a parent.
+        phases: meters that tell of so many phases: 1 or 3.
     """
 
     districts: frozenset[str] | None = None
@@ -29,6 +30,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     meters: frozenset[str] | None = None
     energies: tuple[str, ...] | None = None
     mains_only: bool = False
+    phases: int | None = None
 
     def holds(self, entry: MeterEntry) -> bool:
         """Whether a meter lies within."""
@@ -42,6 +44,7 @@ class Scope(Struct, frozen=True, kw_only=True):
             and _in(self.meters, entry.meter)
             and (self.energies is None or entry.energy.startswith(self.energies))
             and not (self.mains_only and entry.parent is not None)
+            and (self.phases is None or entry.phases == self.phases)
         )
 
 
@@ -55,6 +58,7 @@ class When(Struct, frozen=True, kw_only=True):
     Attributes:
         days: classes of days; None: every day. 调休 workdays are workdays.
         from_min, to_min: minutes of the day in Shanghai, half-open; from above to: over midnight.
+            The hours after midnight belong to the day on which the window opened.
         heating: only in (True) or out of (False) the heating season.
         term: only in (True) or out of (False) the school term; concerns schools alone.
     """
@@ -191,6 +195,7 @@ class Rule(Struct, frozen=True, kw_only=True):
         source: where the numbers come from, or "engineering default".
         version: digest of what the rule says; an alert keeps the one it was judged by.
         page: whether it may wake somebody in quiet hours whatever its colour.
+        group: levels of one matter share it: the id that the file gives; empty: the rule's own id.
     """
 
     id: str
@@ -205,3 +210,4 @@ class Rule(Struct, frozen=True, kw_only=True):
     source: str = "engineering default"
     version: str = ""
     page: bool = False
+    group: str = ""
