@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from collector.editing.period import shown, shown_span
+from collector.editing.rows import rounded
 from collector.settle.counters import unit_of
 from metering.quantity import QUANTITIES
 from nenghao.say import FOUND, say, say_error, say_json, say_table
@@ -70,7 +71,7 @@ def _values(entry: dict[str, Any]) -> str:
 def _number(value: float | None, quantity: str) -> str:
     if value is None:
         return ""
-    return f"{value:.10g} {unit_of(quantity) if quantity in QUANTITIES else ''}".rstrip()
+    return f"{rounded(value)} {unit_of(quantity) if quantity in QUANTITIES else ''}".rstrip()
 
 
 def say_outcome(outcome: dict[str, Any], *, dry_run: bool = False, json: bool = False) -> None:

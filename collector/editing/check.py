@@ -10,6 +10,7 @@ from math import isfinite
 from collector.editing.mistake import MistakeReason
 from collector.editing.period import shown, shown_span
 from collector.editing.proposal import Proposal
+from collector.editing.rows import rounded
 from collector.editing.unit import in_unit, units_for
 from collector.entries import EntryKind
 from collector.fleet.index import Fleet, MeterEntry
@@ -142,7 +143,10 @@ def figure(
         given *= entry.multiplier
     known = QUANTITIES[quantity]
     if not known.lowest <= given <= known.highest:
-        message = f"{what} {given:g} {unit} 超出范围 [{known.lowest:g}, {known.highest:g}]"
+        message = (
+            f"{what} {rounded(given)} {unit} 超出范围"
+            f" [{rounded(known.lowest)}, {rounded(known.highest)}]"
+        )
         return MistakeReason.OUT_OF_RANGE, message
     return given
 

@@ -8,6 +8,7 @@ from collector.editing.check import Wrong, figure, what_is_wrong
 from collector.editing.mistake import Mistake, MistakeReason
 from collector.editing.period import shown, shown_span
 from collector.editing.proposal import Note, Office, Proposal
+from collector.editing.rows import rounded
 from collector.entries import Entry, EntryKind
 from collector.fleet.index import MeterEntry
 from collector.settle.cells import DAY_MS, HOUR_MS, Width, day_start_ms
@@ -127,7 +128,7 @@ class Sitting:
     def _note_gap(self, place: int, *neighbours: tuple[int, float] | None) -> None:
         """Meters answer seconds after the minute: whoever meant to correct a reading is told."""
         near = "、".join(
-            f"{shown(at_ms)} ({value:.10g})" for at_ms, value in filter(None, neighbours)
+            f"{shown(at_ms)} ({rounded(value)})" for at_ms, value in filter(None, neighbours)
         )
         message = f"此时刻没有读数，按补录登记；相邻的读数：{near or '无'}"
         self.notes.append(Note(place=place, message=message))
@@ -188,8 +189,8 @@ class Sitting:
         if wanted.value > most:
             unit = unit_of(wanted.quantity)
             message = (
-                f"{wanted.value:g} {unit} 高于额定负荷在此时段能用的 {most:g} {unit}："
-                "请核对单位和倍率"
+                f"{rounded(wanted.value)} {unit} 高于额定负荷在此时段能用的"
+                f" {rounded(most)} {unit}：请核对单位和倍率"
             )
             self.notes.append(Note(place=place, message=message))
 
@@ -252,8 +253,8 @@ def _told(entry: Entry) -> str:
     if entry.quantity == WHOLE_READING or entry.value is None:
         return "作废" if entry.kind is EntryKind.VOID else "停用"
     unit = unit_of(entry.quantity)
-    closing = "" if entry.closing is None else f"旧表止码 {entry.closing:g}、新表起码 "
-    return f"{closing}{entry.value:g} {unit}"
+    closing = "" if entry.closing is None else f"旧表止码 {rounded(entry.closing)}、新表起码 "
+    return f"{closing}{rounded(entry.value)} {unit}"
 
 
 def _figures(
@@ -288,14 +289,15 @@ def _out_of_line(
     if last is not None and ends_at is not None and ends_at < last[1]:
         what = "读数" if is_reading else "旧表止码"
         message = (
-            f"{what} {ends_at:.10g} {unit} 小于之前 {shown(last[0])} 的读数 {last[1]:.10g} {unit}："
-            "请核对读数和倍率 (表面读数用 --as-shown)；确实如此请加 --force"
+            f"{what} {rounded(ends_at)} {unit} 小于之前 {shown(last[0])} 的读数"
+            f" {rounded(last[1])} {unit}：请核对读数和倍率 (表面读数用 --as-shown)；"
+            "确实如此请加 --force"
         )
         yield MistakeReason.BELOW_LAST, message
     if following is not None and wanted.value is not None and wanted.value > following[1]:
         what = "读数" if is_reading else "新表起码"
         message = (
-            f"{what} {wanted.value:.10g} {unit} 大于之后 {shown(following[0])} 的读数"
-            f" {following[1]:.10g} {unit}：请核对；确实如此请加 --force"
+            f"{what} {rounded(wanted.value)} {unit} 大于之后 {shown(following[0])} 的读数"
+            f" {rounded(following[1])} {unit}：请核对；确实如此请加 --force"
         )
         yield MistakeReason.ABOVE_NEXT, message

@@ -256,7 +256,7 @@ def test_exported_readings_come_in_again_as_they_were(room, told, tmp_path, monk
         "meter,at,quantity,value",
         f"e001-light,2026-10-15T12:00:00+08:00,{COUNTER},3.25",
     ]
-    assert f"e001-main,2026-10-16T12:00:00.001+08:00,{COUNTER},1e-07" in lines_of(file)
+    assert f"e001-main,2026-10-16T12:00:00.001+08:00,{COUNTER},0.0000001" in lines_of(file)
 
 
 def test_readings_of_one_meter_and_quantity_go_to_standard_output(room, told):
