@@ -8,9 +8,10 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
 from msgspec import Struct
 
-from collector.findings import FindingBook
+from collector.findings import Finding, FindingBook
 from collector.fleet.index import Fleet
-from collector.intervals import IntervalStore, Subject
+from collector.intervals import Figure, IntervalStore, Subject
+from collector.known import Names
 from collector.quality.find import by_importance
 from collector.settle.cells import Width, day_start_ms, month_start_ms, next_month_ms
 from collector.settle.series import PER_UNIT
@@ -55,6 +56,7 @@ def quality_door(
     intervals: IntervalStore,
     fleet: Fleet,
     clock: Clock,
+    names: Names,
 ) -> APIRouter:
     """`/quality/figures`, `/quality/findings`, `POST /quality/verify`, `/tree/check`, `/totals`."""
     door = APIRouter()
@@ -66,13 +68,21 @@ def quality_door(
         end_ms: Instant,
         id: Annotated[list[str] | None, Query()] = None,  # noqa: A002 - the word of the contract
     ) -> Response:
-        return _json(_patient(lambda: intervals.figures(subject, start_ms, end_ms, id)))
+        def told() -> list[Figure]:
+            names.demand_subjects(subject, id or ())
+            return intervals.figures(subject, start_ms, end_ms, id)
+
+        return _json(_patient(told))
 
     @door.get("/quality/findings")
     def found(start_ms: Instant, end_ms: Instant, institution: str | None = None) -> Response:
         """The most important first, by day and institution."""
-        kept = _patient(lambda: findings.findings(start_ms, end_ms, institution))
-        return _json(sorted(kept, key=lambda one: (one.day_ms, by_importance(one))))
+
+        def kept() -> list[Finding]:
+            names.demand_subjects(Subject.INSTITUTION, [institution] if institution else ())
+            return findings.findings(start_ms, end_ms, institution)
+
+        return _json(sorted(_patient(kept), key=lambda one: (one.day_ms, by_importance(one))))
 
     @door.post("/quality/verify")
     def verify(day_ms: Instant) -> Response:

@@ -43,6 +43,8 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
         ranges: what gate 1 takes by quantity, inclusive, where that is narrower than the
             quantity's own range: the model's registers and, where the fleet does not say
             otherwise, the sector's defaults (`config/limits.yaml`).
+        measures: the quantities that the model has registers for, with the meter's options; empty
+            where the model is not known.
         valid_from_ms: epoch ms, the first instant that counts; `valid_to_ms` is the first that no
             longer does.
     """
@@ -67,6 +69,7 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
     rolls_over_at: dict[str, float] = {}
     steps: dict[str, float] = {}
     ranges: dict[str, tuple[float, float]] = {}
+    measures: frozenset[str] = frozenset()
 
 
 class Tolerances(Struct, frozen=True, kw_only=True):

@@ -15,20 +15,17 @@ from msgspec import Struct, structs
 
 from collector.fleet.index import Fleet
 from collector.jobs.job import Step
+from collector.known import demand
 from collector.settle.counters import settled_counters
 from collector.settlement.service import Progress, Report, Settlement
 from collector.store import ReadingStore
 from metering.clock import Clock
-from metering.errors import NenghaoError, PermanentError
+from metering.errors import NenghaoError
 from metering.quantity import QUANTITIES
 
 log = structlog.get_logger()
 
 _REMEMBERED = 100  # runs
-
-
-class MeterUnknown(PermanentError):
-    """Neither a meter of the fleet nor a virtual one."""
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -102,7 +99,7 @@ class Settling:
         """Put it in the queue; it begins when those before it have ended.
 
         Raises:
-            MeterUnknown: nothing was begun.
+            NameUnknown: nothing was begun.
         """
         order = structs.replace(order, meters=_meters(order.meters, self._fleet))
         with self._book:
@@ -231,10 +228,9 @@ def _meters(asked: Sequence[str] | None, fleet: Fleet) -> tuple[str, ...] | None
     """Real meters, each once; of a virtual one its parts."""
     if asked is None:
         return None
+    demand("表", asked, {*fleet.meters, *fleet.virtual_meters})
     found: dict[str, None] = {}
     for meter in asked:
         virtual = fleet.virtual_meters.get(meter)
-        if virtual is None and meter not in fleet.meters:
-            raise MeterUnknown(f"没有表 {meter!r}：用 nenghao fleet check 查看配置中的表")
         found |= dict.fromkeys([meter] if virtual is None else [part for part, _ in virtual.parts])
     return tuple(found)

@@ -16,10 +16,12 @@ from collector.doors.editing import editing_door
 from collector.doors.export import export_door
 from collector.editing.editor import Editor
 from collector.editing.intake import Intake
+from collector.editing.measured import Measured
 from collector.editing.proposal import Office
 from collector.entries import Entry, EntryKind
 from collector.fleet.index import Fleet
 from collector.intervals import Intervals
+from collector.known import Names
 from collector.settle.cells import Cells, Width
 from collector.store import Column
 from metering.reading import Reading
@@ -194,7 +196,8 @@ class EditingRoom:
         self.editor = Editor(
             Office(fleet=self.fleet, store=self.store, intervals=self.intervals, book=self.book)
         )
-        self.intake = Intake(self.fleet, self.store, self.dirty)
+        measured = Measured(self.store, self.book)
+        self.intake = Intake(self.fleet, self.store, self.dirty, measured)
 
     def read(self, meter: str, at_ms: int, **values: float) -> None:
         """The meter said so."""
@@ -205,10 +208,11 @@ class EditingRoom:
 
     def api(self) -> FastAPI:
         api = FastAPI()
+        names = Names(self.fleet, self.store, self.intervals)
         api.include_router(
-            editing_door(self.editor, self.book, self.intake, self.clock, lambda act: act())
+            editing_door(self.editor, self.book, self.intake, names, self.clock, lambda act: act())
         )
-        api.include_router(export_door(self.fleet, self.store, self.intervals))
+        api.include_router(export_door(self.fleet, self.store, self.intervals, names))
 
         @api.post("/settle")
         def settle(ask: dict[str, list[str]]) -> dict[str, int]:

@@ -10,6 +10,7 @@ import pytest
 from collector.editing.period import instant_ms
 from collector.settle.cells import QUARTER_MS, Width
 from collector.settle.rule import Rule, mask
+from collector.store import Row, Tags
 from tests.fakes.editing import EditingRoom, serving, settled
 from tests.nenghao.process import typed
 
@@ -22,6 +23,10 @@ def at(text):
 
 
 NOON = at("2026-10-15T12:00")
+GONE = Tags(
+    district="120101", sector="hospital", institution="e001", building="e001-b1", circuit="-",
+    meter="gone", energy="01000", gateway="gw-e001",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -143,6 +148,30 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(room, told, tmp_path):
     assert len(room.store.rows) == 1
     assert room.dirty.marks == {}
     assert room.settled_meters == []
+
+
+def test_a_quantity_that_the_meter_does_not_have_is_refused_line_by_line(room, told, tmp_path):
+    file = write(
+        tmp_path / "r.csv",
+        "e001-main,2026-10-15T12:00+08:00,volume_m3,5",
+        f"e001-main,2026-10-15T12:00+08:00,{COUNTER},5",
+    )
+
+    tried = told("import", "readings", file, "--dry-run", "--json")
+    done = told("import", "readings", file, "--json")
+
+    for one in (tried, done):
+        assert (one.code, one.document["taken"], one.document["by_reason"]) == (
+            1,
+            1,
+            {"not_measured": 1},
+        )
+    (refused,) = done.document["refusals"]
+    assert (refused["line"], refused["message"].split("：")[0]) == (
+        2,
+        "e001-main (型号 acrel_adl3000) 不测量 volume_m3",
+    )
+    assert room.store.rows["e001-main", NOON].values == {COUNTER: 5.0}
 
 
 def test_gzip_and_gbk_are_read(told, tmp_path):
@@ -343,6 +372,58 @@ def test_a_packed_export_is_packed(room, told, tmp_path):
 
     assert gzip.decompress(file.read_bytes()).startswith(b"meter,at,quantity,value\ne001-main,")
     assert list(tmp_path.iterdir()) == [file]
+
+
+NEAR = "没有表 'e001-mian'；最接近的是 e001-main"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("export", "intervals", "--meter", "e001-mian"), NEAR),
+        (("export", "readings", "--meter", "e001-mian"), NEAR),
+        (("export", "intervals", "--meter", "typo"), "没有表 'typo'；最接近的是 "),
+        (("export", "readings", "--quantity", "enrgy_import_kwh"), "没有量 'enrgy_import_kwh'；最"),
+        (("export", "intervals", "--quantity", "enrgy_import_kwh"), "最接近的是 energy_import_kwh"),
+        (("export", "readings", "--meter", "e001-hvac"), "e001-hvac 是虚拟表，由 "),
+    ],
+)
+def test_a_name_that_nobody_knows_is_refused_with_the_nearest(told, tmp_path, words, said):
+    out = tmp_path / "out.csv"
+
+    done = told(*words, "--from", "2026-10", "-o", out)
+
+    assert done.code == 1
+    assert done.err.splitlines()[0].startswith(said) or said in done.err
+    assert "http" not in done.err
+    assert told(*words, "--from", "2026-10").out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_entries_of_a_meter_that_nobody_knows_are_refused(told):
+    done = told("entry", "list", "--meter", "e001-mian")
+
+    assert (done.code, done.err) == (1, NEAR + "\n")
+
+
+def test_virtual_meters_and_remainders_are_known_for_what_is_settled(room, told):
+    room.intervals.kept.append(settled("gone-main", COUNTER, Width.MONTH, (at("2026-09-01"), 1)))
+
+    done = [
+        told("export", "intervals", "--meter", one, "--from", "2026-10")
+        for one in ("e001-hvac", "e001-main-rest", "gone-main")
+    ]
+
+    assert [one.code for one in done] == [0, 0, 0]
+
+
+def test_readings_of_a_meter_that_left_the_fleet_are_still_given(room, told):
+    row = Row(meter="gone", at_ms=NOON, values={COUNTER: 1.0}, tags=GONE)
+    room.store.write([row])
+
+    done = told("export", "readings", "--meter", "gone", "--from", "2026-10", "--json")
+
+    assert [row["value"] for row in done.document["rows"]] == ["1"]
 
 
 def test_an_unknown_quantity_or_time_is_told(told):
