@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
+from msgspec import Struct
 
 from collector.editing.period import shown, shown_span
 from collector.editing.rows import rounded
 from collector.settle.counters import unit_of
 from metering.quantity import QUANTITIES
+from nenghao.effect_view import demand_done, effect_document, say_effect
+from nenghao.following import Effect
 from nenghao.say import FOUND, say, say_error, say_json, say_table
 
 _KINDS = {
@@ -74,14 +77,33 @@ def _number(value: float | None, quantity: str) -> str:
     return f"{rounded(value)} {unit_of(quantity) if quantity in QUANTITIES else ''}".rstrip()
 
 
-def say_outcome(outcome: dict[str, Any], *, dry_run: bool = False, json: bool = False) -> None:
-    """What became of what was asked; exit 1 if it was refused."""
+class Told(Struct, frozen=True, kw_only=True):
+    """What is told beside the entries themselves.
+
+    Attributes:
+        effect: what settling them changed; None if they were not settled.
+        later: when they will be, for a person.
+    """
+
+    dry_run: bool = False
+    effect: Effect | None = None
+    later: str = ""
+
+
+def say_outcome(outcome: dict[str, Any], told: Told, *, json: bool = False) -> None:
+    """What became of what was asked; exit 1 if it was refused, or could not be settled."""
     if json:
-        say_json(outcome)
+        say_json({**outcome, "settled": effect_document(told.effect)})
     else:
-        _say(outcome, dry_run=dry_run)
+        _say(outcome, dry_run=told.dry_run)
+        if told.later:
+            say(told.later)
+        if told.effect is not None:
+            say_effect(told.effect)
     if outcome["mistakes"]:
         raise typer.Exit(FOUND)
+    if told.effect is not None:
+        demand_done(told.effect.run)
 
 
 def _say(outcome: dict[str, Any], *, dry_run: bool) -> None:
@@ -95,8 +117,6 @@ def _say(outcome: dict[str, Any], *, dry_run: bool) -> None:
     for entry in outcome["repeated"]:
         say(f"第 {entry['number']} 号已有同样的登记，未再登记")
     kept = [str(entry["number"]) for entry in outcome["entries"] if entry["undoes"] is None]
-    if outcome["entries"] and not dry_run:
-        say("用量在下次结算后更新；要立即更新请运行 nenghao settle")
     if kept and not dry_run:
         say(f"撤销：nenghao entry undo {' '.join(kept)} --author … --reason …")
 

@@ -5,7 +5,7 @@ found something, 2 usage.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,7 +26,11 @@ def say_json(value: Any) -> None:
 
 
 def say_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", whole: int = 0
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    title: str = "",
+    whole: int = 0,
+    right: Collection[int] = (),
 ) -> None:
     """A table; a narrow terminal breaks cells but loses no letter.
 
@@ -35,10 +39,16 @@ def say_table(
         rows: as many cells each; anything that has a text.
         title: above it.
         whole: so many columns from the left are never broken: ids that somebody copies.
+        right: columns of numbers, by place: they stand at the right.
     """
     table = Table(title=title or None, header_style="bold")
     for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=number < whole)
+        table.add_column(
+            column,
+            overflow="fold",
+            no_wrap=number < whole,
+            justify="right" if number in right else "left",
+        )
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     _out.print(table)

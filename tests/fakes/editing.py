@@ -1,6 +1,6 @@
 """What editing looks at and writes to, in memory, and the centre's HTTP door on top of it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from time import monotonic, sleep
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 from fastapi import FastAPI
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from collector.adapters.http import HttpServer
 from collector.dirty import DirtyDay
@@ -23,6 +23,7 @@ from collector.fleet.index import Fleet
 from collector.intervals import Intervals
 from collector.known import Names
 from collector.settle.cells import Cells, Width
+from collector.settlement.service import Report
 from collector.store import Column
 from metering.reading import Reading
 from tests.fakes.centre import example_fleet
@@ -193,6 +194,8 @@ class EditingRoom:
         self.dirty = FakeDirtyBook()
         self.intervals = FakeIntervalStore()
         self.settled_meters: list[list[str]] = []
+        self.settles_as = "done"
+        self.settle: Callable[[list[str]], None] = lambda _meters: None
         self.editor = Editor(
             Office(fleet=self.fleet, store=self.store, intervals=self.intervals, book=self.book)
         )
@@ -215,9 +218,15 @@ class EditingRoom:
         api.include_router(export_door(self.fleet, self.store, self.intervals, names))
 
         @api.post("/settle")
-        def settle(ask: dict[str, list[str]]) -> dict[str, int]:
+        def settle(ask: dict[str, list[str]]) -> dict[str, Any]:
             self.settled_meters.append(ask["meters"])
-            return {"settled": len(ask["meters"])}
+            self.settle(ask["meters"])
+            report = to_builtins(Report(meters=len(ask["meters"])))
+            return {"number": 1, "state": self.settles_as, "report": report, "error": ""}
+
+        @api.get("/jobs")
+        def jobs() -> list[dict[str, Any]]:
+            return [{"name": "settlement", "next_ms": self.clock.now_ms() + 16 * 60_000}]
 
         @api.get("/healthz")
         def healthz() -> dict[str, str]:

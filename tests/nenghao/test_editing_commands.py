@@ -75,7 +75,9 @@ def test_readings_come_in_and_their_days_are_settled(room, told, tmp_path):
         "by_reason": {},
         "refusals": [],
         "notes": [],
+        "settled": done.document["settled"],
     }
+    assert done.document["settled"]["run"]["state"] == "done"
     assert room.store.rows["e001-main", NOON].values == {COUNTER: 1000.5, "active_power_kw": 3}
     assert set(room.dirty.marks) == {
         ("e001-main", at("2026-10-15T00:00")),
@@ -455,6 +457,95 @@ def test_an_interval_is_corrected_listed_shown_and_undone(room, told):
     assert undone.document["entries"][0]["undoes"] == 1
     assert left.out == "没有更正记录\n"
     assert after.document["undone_by"] == 2
+
+
+def settling_to(room, day, millionths):
+    """From the next entry on, a settlement makes that of the day."""
+
+    def settle(_meters):
+        if room.book.kept:
+            room.intervals.kept[:] = [
+                settled("e001-main", COUNTER, Width.DAY, (day, millionths)),
+                settled("e001-main", COUNTER, Width.MONTH, (at("2026-10-01"), millionths)),
+            ]
+
+    room.intervals.kept += [
+        settled("e001-main", COUNTER, Width.DAY, (day, 10_000_000)),
+        settled("e001-main", COUNTER, Width.MONTH, (at("2026-10-01"), 10_000_000)),
+    ]
+    room.settle = settle
+
+
+CORRECTION = (
+    "correct", "interval", "e001-main", "--from", "2026-10-15", "--value", "12.5", *SIGNED,
+)  # fmt: skip
+
+
+def test_an_entry_is_followed_by_what_it_changed_by_day_and_month(room, told):
+    settling_to(room, at("2026-10-15"), 12_500_000)
+
+    done = told(*CORRECTION)
+
+    assert done.code == 0
+    assert f"e001-main {COUNTER} (kWh)" in done.out
+    rows = [line.split("│")[1:-1] for line in done.out.splitlines() if "10.000" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["2026-10-15", "10.000", "12.500", "+2.500"],
+        ["2026-10 全月", "10.000", "12.500", "+2.500"],
+    ]
+    assert "nenghao settle" not in done.out
+
+
+def test_an_undo_is_followed_by_what_it_changed(room, told):
+    day = at("2026-10-15")
+
+    def settle(_meters):
+        value = None if len(room.book.kept) == 2 else 12_500_000
+        room.intervals.kept[:] = [settled("e001-main", COUNTER, Width.DAY, (day, value))]
+
+    room.settle = settle
+    told(*CORRECTION)
+
+    done = told("entry", "undo", "1", *SIGNED, "--json")
+
+    assert [
+        (one["start"], one["before"], one["after"]) for one in done.document["settled"]["changes"]
+    ] == [("2026-10-15T00:00:00+08:00", "12.5", None)]
+
+
+def test_what_came_by_itself_before_the_entry_is_not_told_as_its_effect(room, told):
+    day = at("2026-11-20")
+
+    def settle(_meters):
+        room.intervals.kept[:] = [settled("e001-main", COUNTER, Width.DAY, (day, 5_000_000))]
+
+    room.settle = settle
+
+    done = told(*CORRECTION)
+
+    assert "用量没有变化" in done.out
+
+
+def test_an_entry_that_is_not_to_be_settled_says_when_it_will_be(room, told):
+    done = told(*CORRECTION, "--no-settle")
+
+    assert done.code == 0
+    assert room.settled_meters == []
+    assert "用量由结算任务更新，下次 2026-11-20 12:16；要立即更新请运行 nenghao settle" in done.out
+
+
+def test_an_entry_that_could_not_be_settled_is_kept_and_exit_is_1(room, told):
+    room.settles_as = "failed"
+
+    done = told(*CORRECTION)
+
+    assert (done.code, len(room.book.kept)) == (1, 1)
+
+
+def test_a_refused_entry_settles_nothing(room, told):
+    done = told("correct", "interval", "e001-mian", "--from", "2026-10-15", "--value", 1, *SIGNED)
+
+    assert (done.code, room.settled_meters) == (1, [])
 
 
 def test_a_reading_a_void_and_a_meter_out_of_service(room, told):
