@@ -13,7 +13,7 @@ from collector.fleet.index import Fleet
 from collector.intervals import Figure, IntervalStore, Subject
 from collector.known import Names
 from collector.quality.find import by_importance
-from collector.settle.cells import Width, day_start_ms, month_start_ms, next_month_ms
+from collector.settle.cells import DAY_MS, Width, day_start_ms, month_start_ms, next_month_ms
 from collector.settle.series import PER_UNIT
 from collector.store import LAST_AT_MS
 from collector.tree.family import families
@@ -58,9 +58,38 @@ def quality_door(
     clock: Clock,
     names: Names,
 ) -> APIRouter:
-    """`/quality/figures`, `/quality/findings`, `POST /quality/verify`, `/tree/check`, `/totals`."""
+    """`/quality/…`, `POST /quality/verify`, `/tree/check`, `/totals`."""
     door = APIRouter()
+    _kept(door, findings, intervals, names)
 
+    @door.get("/quality/day")
+    def day() -> Response:
+        """The newest day that is over, by the collector's clock."""
+        return _json({"day_ms": day_start_ms(clock.now_ms()) - DAY_MS})
+
+    @door.post("/quality/verify")
+    def verify(day_ms: Instant) -> Response:
+        """Verify a day now: one that is settled."""
+        return _json(_patient(lambda: verification.verify_day(day_start_ms(day_ms))))
+
+    @door.get("/tree/check")
+    def check(start_ms: Instant, end_ms: Instant, width: Width = Width.HOUR) -> Response:
+        """Mains against what is right below them, over intervals where both are known."""
+        _demand_span(start_ms, end_ms)
+        return _json(_patient(lambda: verification.check_sums(start_ms, end_ms, width)))
+
+    @door.get("/totals")
+    def total(start_ms: Instant, end_ms: Instant, width: Width = Width.DAY) -> Response:
+        """Intervals that start in the span."""
+        _demand_span(start_ms, end_ms)
+        span = (start_ms, end_ms)
+        found = _patient(lambda: _totals(fleet, intervals, span, width, clock.now_ms()))
+        return _json([row for one in found for row in _rows(one)])
+
+    return door
+
+
+def _kept(door: APIRouter, findings: FindingBook, intervals: IntervalStore, names: Names) -> None:
     @door.get("/quality/figures")
     def figures(
         subject: Subject,
@@ -83,27 +112,6 @@ def quality_door(
             return findings.findings(start_ms, end_ms, institution)
 
         return _json(sorted(_patient(kept), key=lambda one: (one.day_ms, by_importance(one))))
-
-    @door.post("/quality/verify")
-    def verify(day_ms: Instant) -> Response:
-        """Verify a day now: one that is settled."""
-        return _json(_patient(lambda: verification.verify_day(day_start_ms(day_ms))))
-
-    @door.get("/tree/check")
-    def check(start_ms: Instant, end_ms: Instant, width: Width = Width.HOUR) -> Response:
-        """Mains against what is right below them, over intervals where both are known."""
-        _demand_span(start_ms, end_ms)
-        return _json(_patient(lambda: verification.check_sums(start_ms, end_ms, width)))
-
-    @door.get("/totals")
-    def total(start_ms: Instant, end_ms: Instant, width: Width = Width.DAY) -> Response:
-        """Intervals that start in the span."""
-        _demand_span(start_ms, end_ms)
-        span = (start_ms, end_ms)
-        found = _patient(lambda: _totals(fleet, intervals, span, width, clock.now_ms()))
-        return _json([row for one in found for row in _rows(one)])
-
-    return door
 
 
 def _totals(
