@@ -45,11 +45,18 @@ def worklist(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]
 
 def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
     def verify(period_ms: int, progress: Progress) -> str:
+        """What is lacking of the day is settled as missing before anybody judges it."""
         day_ms = period_ms - DAY_MS
+        silent = workshop.mark_silent(day_ms)
+        if silent:
+            workshop.settling.take_turn(
+                lambda settlement: settlement.settle_dirty(progress, meters=silent)
+            )
         again = workshop.verification.verify_changed(day_ms, progress)
         found = workshop.verification.verify_day(day_ms, progress)
         more = f"；补到数据的 {len(again)} 天已重新校核" if again else ""
-        return f"校核 {day_of(day_ms)}：发现 {len(found)} 项{more}"
+        lacking = f"；{len(silent)} 块表数据不全，已按缺失结算" if silent else ""
+        return f"校核 {day_of(day_ms)}：发现 {len(found)} 项{lacking}{more}"
 
     return verify
 

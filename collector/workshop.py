@@ -37,6 +37,7 @@ from collector.metrics import Metrics
 from collector.quality.thresholds import load_thresholds
 from collector.settings import CollectorSettings, DuckDbSettings
 from collector.settlement.service import Parts, Settlement
+from collector.settlement.silence import mark_silent
 from collector.store import ReadingStore, StoreIdentity
 from collector.verification import Parts as VerificationParts
 from collector.verification import Verification
@@ -117,6 +118,10 @@ class Workshop:
                 thresholds=load_thresholds(config),
             )
         )
+
+    def mark_silent(self, day_ms: int) -> list[str]:
+        """Mark a day that is over for the meters that it is not settled for; return them."""
+        return mark_silent(self.fleet, self.store, self.intervals, self.state.dirty_book, day_ms)
 
     def claim(self) -> StoreIdentity:
         """The store says who it is; a new one takes the fleet's id, another's is refused."""
