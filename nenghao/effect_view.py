@@ -50,7 +50,6 @@ def say_effect(effect: Effect) -> None:
             ("时间", "原用量", "现用量", "变化"),
             _rows(some),
             title=f"{place.meter} {place.quantity} ({some[0].unit})",
-            whole=4,
             right=(1, 2, 3),
         )
     if len(counters) > _MOST_TABLES:

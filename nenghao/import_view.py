@@ -101,7 +101,7 @@ def _say(tally: Tally) -> None:
             ("行", "原因", "说明", "内容"),
             ((one.line, one.reason, one.message, one.text[:80]) for one in tally.kept[:_SHOWN]),
             title="未接受的行",
-            whole=1,
+            texts=(2, 3),
         )
     if tally.refused > _SHOWN:
         say(f"… 共 {tally.refused} 行未接受，全部写入文件请用 --report")

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+
+from nenghao.table import columns_of, table
 
 FOUND = 1
 USAGE = 2
@@ -26,32 +27,27 @@ def say_json(value: Any) -> None:
 
 
 def say_table(
-    columns: Sequence[str],
+    headings: Sequence[str],
     rows: Iterable[Sequence[Any]],
     title: str = "",
-    whole: int = 0,
+    *,
+    texts: Collection[int] = (),
     right: Collection[int] = (),
+    spare: Sequence[int] = (),
 ) -> None:
-    """A table; a narrow terminal breaks cells but loses no letter.
+    """A table that fits the terminal; ids, numbers and times are never broken.
 
     Args:
-        columns: headings.
+        headings: of the columns.
         rows: as many cells each; anything that has a text.
         title: above it.
-        whole: so many columns from the left are never broken: ids that somebody copies.
-        right: columns of numbers, by place: they stand at the right.
+        texts: columns of prose, by place from 0: they may be broken.
+        right: columns of numbers: they stand at the right.
+        spare: columns that a narrow terminal may do without, the first one first.
     """
-    table = Table(title=title or None, header_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(
-            column,
-            overflow="fold",
-            no_wrap=number < whole,
-            justify="right" if number in right else "left",
-        )
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    _out.print(table)
+    cells = [tuple("" if cell is None else str(cell) for cell in row) for row in rows]
+    columns = columns_of(headings, texts=texts, right=right, spare=spare)
+    _out.print(table(columns, cells, title, _out.width))
 
 
 def say(text: str) -> None:

@@ -34,7 +34,7 @@ def status(*, api: Api = DEFAULT_API, json: Json = False) -> None:
     if json:
         say_json({**answer, "gateways": gateways})
     else:
-        say_table(("项目", "值"), _rows(answer), title=f"{answer['store']} @ {api}")
+        say_table(("项目", "值"), _rows(answer), f"{answer['store']} @ {api}", texts=(1,))
         say_table(
             ("网关", "链路", "积压(批)", "缺失(批)", "丢失(批)", "配置一致"),
             (

@@ -25,6 +25,7 @@ def check(folder: Path, *, json: Json = False) -> None:
         say_table(
             ("文件 file", "行 line", "键 key", "问题 message"),
             ((f.file, f.line, f.key, f.message) for f in findings),
+            texts=(3,),
         )
     else:
         say(f"{folder}: 配置无误 (no mistakes)")

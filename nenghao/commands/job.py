@@ -31,7 +31,10 @@ def list_jobs(*, settings: Settings = None, api: Api = None, json: Json = False)
         say_json(jobs)
     else:
         say_table(
-            ("任务", "名称", "上次", "结果", "用时 (s)", "下次", "说明"), map(_row, jobs), whole=1
+            ("任务", "上次", "结果", "用时 s", "下次", "说明"),
+            map(_row, jobs),
+            texts=(5,),
+            right=(3,),
         )
         if not runs:
             say("没有采集服务在运行：到期的任务在它启动后补做")
@@ -56,20 +59,20 @@ def runs(
         say_json(found)
     else:
         say_table(
-            ("序号", "任务", "周期止", "开始", "结束", "结果", "说明"),
+            ("任务", "周期止", "开始", "用时 s", "结果", "说明"),
             (
                 (
-                    run["number"],
                     run["job"],
                     _local(run["period_ms"]),
                     _local(run["began_ms"], seconds=True),
-                    _local(run["ended_ms"], seconds=True),
+                    _lasted_s(run),
                     _OUTCOMES[run["outcome"]],
                     run["said"],
                 )
                 for run in found
             ),
-            whole=2,
+            texts=(5,),
+            right=(3,),
         )
     if found and _is_bad(found[0]):
         raise typer.Exit(FOUND)
@@ -132,8 +135,7 @@ def _ended(look: Callable[[], dict[str, Any]], before: dict[str, Any]) -> dict[s
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
     last, running = one["last"], one["running"]
     return (
-        one["name"],
-        one["title"],
+        f"{one['title']}\n{one['name']}",
         _local(last["began_ms"]) if last else "从未",
         _OUTCOMES[last["outcome"]] if last else "",
         one["took_s"],
@@ -150,8 +152,16 @@ def _is_bad(run: dict[str, Any] | None) -> bool:
     return run is not None and run["outcome"] in _BAD
 
 
+def _lasted_s(run: dict[str, Any]) -> str:
+    """By the collector's clock; when a run died is not known."""
+    if run["ended_ms"] is None or run["outcome"] == "died":
+        return ""
+    return f"{(run['ended_ms'] - run['began_ms']) / 1000:.1f}"
+
+
 def _local(at_ms: int | None, *, seconds: bool = False) -> str:
+    """Without the year: runs of three months are kept."""
     if at_ms is None:
         return ""
     at = datetime.fromtimestamp(at_ms / 1000, tz=SHANGHAI)
-    return f"{at:%Y-%m-%d %H:%M:%S}" if seconds else f"{at:%Y-%m-%d %H:%M}"
+    return f"{at:%m-%d %H:%M:%S}" if seconds else f"{at:%m-%d %H:%M}"

@@ -61,13 +61,13 @@ def _say(day: str, found: list[dict[str, Any]], *, is_verified: bool) -> None:
         say(f"日校核 {day}：未发现问题")
         return
     say_table(
-        ("单位", "仪表", "问题", "始于", "建议"),
+        ("单位", "仪表", "始于", "问题", "建议"),
         (
-            (one["institution"], one["meter"], one["text"], _shown(one["since_ms"]), one["advice"])
+            (one["institution"], one["meter"], _shown(one["since_ms"]), one["text"], one["advice"])
             for one in found
         ),
         title=f"日校核 {day}：{len(found)} 项",
-        whole=2,
+        texts=(3, 4),
     )
 
 

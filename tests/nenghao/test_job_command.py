@@ -113,7 +113,7 @@ def test_the_list_says_last_next_took_and_fails_if_a_job_did(tmp_path: Path) -> 
     assert failed.code == 1
     assert [one["last"]["outcome"] for one in failed.document] == ["done", "failed"]
     assert well.code == 0
-    for word in ("settlement", "日校核", "完成", "2025-11-23"):
+    for word in ("settlement", "日校核", "完成", "11-23 00:20"):
         assert word in well.out
 
 
@@ -126,7 +126,7 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     assert every.code == 1
     assert [one["job"] for one in every.document] == ["verification", "settlement"]
     assert table.code == 0
-    assert "2025-11-22" in table.out
+    assert "11-22 12:00:00" in table.out
     assert "verification" not in table.out
 
 
