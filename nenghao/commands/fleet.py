@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collector.fleet.check import check_folder
+from nenghao.configuration import check_configuration
 from nenghao.district import cuts_of
 from nenghao.say import FOUND, USAGE, say, say_error, say_json, say_table
 
@@ -18,7 +18,7 @@ Config = Annotated[Path, typer.Option("--config", help="the folder with fleet/ a
 @fleet.command()
 def check(folder: Path, *, json: Json = False) -> None:
     """Check every configuration file under FOLDER; all mistakes at once, each with its line."""
-    findings = check_folder(folder)
+    findings = check_configuration(folder)
     if json:
         say_json({"findings": [_finding(finding) for finding in findings]})
     elif findings:
