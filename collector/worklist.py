@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 
-from collector.adapters.sql import SqlSmallState
 from collector.jobs.job import CatchUp, Job, Progress
 from collector.jobs.settling import settlement_job
 from collector.quality.words import day_of
 from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
 from collector.workshop import Workshop
-from metering.clock import Clock
 
 
 def worklist(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
@@ -25,7 +23,7 @@ def worklist(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]
         name="housekeeping",
         title="清理",
         schedule=wanted.housekeeping.schedule(),
-        work=_housekeeping(settings, workshop.state, workshop.clock),
+        work=_housekeeping(settings, workshop),
     )
     verification = Job(
         name="verification",
@@ -73,12 +71,19 @@ def _settlement(workshop: Workshop) -> Callable[[int, Progress], str]:
 
 
 def _housekeeping(
-    settings: CollectorSettings, state: SqlSmallState, clock: Clock
+    settings: CollectorSettings, workshop: Workshop
 ) -> Callable[[int, Progress], str]:
+    state = workshop.state
+
     def forget(_period_ms: int, _progress: Progress) -> str:
-        now_ms = clock.now_ms()
+        now_ms = workshop.clock.now_ms()
         batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
         runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
-        return f"清除 {batches} 个批次摘要、{runs} 条任务记录"
+        said = f"清除 {batches} 个批次摘要、{runs} 条任务记录"
+        if settings.keep_quarters_days is None:
+            return said
+        before_ms = now_ms - settings.keep_quarters_days * DAY_MS
+        kept_ms = workshop.settling.take_turn(lambda _: workshop.intervals.drop_quarters(before_ms))
+        return f"{said}；15 分钟数据保留自 {day_of(kept_ms)}"
 
     return forget

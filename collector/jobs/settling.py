@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from threading import Event, Lock
+from typing import TypeVar
 
 import structlog
 from msgspec import Struct, structs
@@ -26,6 +27,8 @@ from metering.quantity import QUANTITIES
 log = structlog.get_logger()
 
 _REMEMBERED = 100  # runs
+
+T = TypeVar("T")
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -116,8 +119,8 @@ class Settling:
         with self._book:
             return self._runs.get(number)
 
-    def take_turn(self, act: Callable[[Settlement], Report]) -> Report:
-        """Let the caller's thread settle when it is its turn."""
+    def take_turn(self, act: Callable[[Settlement], T]) -> T:
+        """Let the caller's thread settle, or do what no settlement may run beside."""
         with self._alone:
             return act(self._settlement)
 

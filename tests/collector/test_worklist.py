@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
+import pytest
+
 from collector.jobs.job import Progress
 from collector.settings import CollectorSettings, load_settings
 from collector.settle.cells import DAY_MS, Width
@@ -80,3 +82,26 @@ def test_the_daily_job_settles_what_is_lacking_as_missing_and_then_verifies(
     assert days.cells.missing.round(2).tolist() == [0.0, 0.62, 1.0]
     assert left == 0
     assert "；1 块表数据不全，已按缺失结算" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "left"), [("", 96), ("keep_quarters_days: 62\n", 0)], ids=["left out", "62 days"]
+)
+def test_housekeeping_drops_quarters_of_old_months_only_if_it_is_told_to(
+    tmp_path: Path, setting: str, left: int
+) -> None:
+    with opened(tmp_path, "2027-01-05T03:30:00+08:00", setting) as at:
+        workshop = at[1]
+        read(workshop, "e001-main", 2 * 24)
+
+        said = run("housekeeping", at, FIRST_MS + 96 * DAY_MS)
+
+        found = workshop.intervals.intervals(
+            ["e001-main"], Width.QUARTER, FIRST_MS + DAY_MS, FIRST_MS + 2 * DAY_MS
+        )
+        hours = workshop.intervals.intervals(
+            ["e001-main"], Width.HOUR, FIRST_MS + DAY_MS, FIRST_MS + 2 * DAY_MS
+        )
+    assert sum(len(one.version) for one in found) == left
+    assert len(hours[0].version) == 24
+    assert ("15 分钟数据保留自 2026年11月1日" in said) is bool(setting)
