@@ -4,14 +4,12 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
 from collector.adapters.http import HttpServer
-from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
 from collector.alert import AlertBook, Rule
 from collector.answer import Answers
@@ -21,17 +19,14 @@ from collector.desk import Office, RunningDesk
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
-from collector.jobs.job import CatchUp, Job, Progress
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
-from collector.jobs.settling import settlement_job
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
-from collector.quality.words import day_of
 from collector.settings import CollectorSettings
-from collector.settle.cells import DAY_MS
 from collector.suspect import Suspects
 from collector.validate import Gate
+from collector.worklist import worklist
 from collector.workshop import Workshop
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
@@ -125,7 +120,7 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(settings, workshop),
+            worklist(settings, workshop),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -236,71 +231,6 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
         return True
     collector.start()
     return collector.wait()
-
-
-def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
-    """What runs by itself, in the order in which each has its turn."""
-    wanted = settings.jobs
-    settlement = Job(
-        name="settlement",
-        title="结算",
-        schedule=wanted.settlement.schedule(),
-        work=_settlement(workshop),
-    )
-    housekeeping = Job(
-        name="housekeeping",
-        title="清理",
-        schedule=wanted.housekeeping.schedule(),
-        work=_housekeeping(settings, workshop.state, workshop.clock),
-    )
-    verification = Job(
-        name="verification",
-        title="日校核",
-        schedule=wanted.verification.schedule(),
-        work=_verification(workshop),
-        catch_up=CatchUp.EACH,
-        most=wanted.catch_up_days,
-    )
-    every = (
-        (wanted.settlement, settlement),
-        (wanted.verification, verification),
-        (wanted.housekeeping, housekeeping),
-    )
-    return tuple(job for its, job in every if its.enabled)
-
-
-def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
-    def verify(period_ms: int, progress: Progress) -> str:
-        day_ms = period_ms - DAY_MS
-        again = workshop.verification.verify_changed(day_ms, progress)
-        found = workshop.verification.verify_day(day_ms, progress)
-        more = f"；补到数据的 {len(again)} 天已重新校核" if again else ""
-        return f"校核 {day_of(day_ms)}：发现 {len(found)} 项{more}"
-
-    return verify
-
-
-def _settlement(workshop: Workshop) -> Callable[[int, Progress], str]:
-    """Settles; and keeps what arrived, so that a crash costs a quarter of an hour of it."""
-    settle = settlement_job(workshop.settling)
-
-    def work(period_ms: int, progress: Progress) -> str:
-        workshop.verification.keep_arrivals()
-        return settle(period_ms, progress)
-
-    return work
-
-
-def _housekeeping(
-    settings: CollectorSettings, state: SqlSmallState, clock: Clock
-) -> Callable[[int, Progress], str]:
-    def forget(_period_ms: int, _progress: Progress) -> str:
-        now_ms = clock.now_ms()
-        batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
-        runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
-        return f"清除 {batches} 个批次摘要、{runs} 条任务记录"
-
-    return forget
 
 
 def _look_every_s(clock: Clock) -> float:

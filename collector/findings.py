@@ -29,7 +29,6 @@ class FindingKind(StrEnum):
     SUM = "sum"  # main against its sub-meters
     MONTH_SUM = "month_sum"  # days against the month
     LAW = "law"  # our own intervals do not add up: a mistake of this software
-    FALL = "fall"  # open: not enough readings yet to say what it was
 
 
 class Finding(Struct, frozen=True, kw_only=True):

@@ -141,6 +141,7 @@ class CollectorSettings(Strict):
         client_id: names the collector's session at the broker; collectors that share a store need
             one each. Left out, `collector-` and the store's id.
         keep_batches_days: how long a delivered batch is told from another by its digest.
+        keep_quarters_days: how long 15-minute rows stay; left out, for good. Whole months go.
     """
 
     config: Path
@@ -155,6 +156,7 @@ class CollectorSettings(Strict):
     rules: tuple[RuleSettings, ...] = ()
     clock: ReplaySettings | None = None
     keep_batches_days: Annotated[int, Field(ge=1)] = 90
+    keep_quarters_days: Annotated[int, Field(ge=62)] | None = None
     jobs: JobsSettings = JobsSettings()
 
 

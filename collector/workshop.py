@@ -24,17 +24,20 @@ from collector.doors.quality import quality_door
 from collector.doors.settling import settling_door
 from collector.editing.editor import Editor
 from collector.editing.intake import Intake
+from collector.editing.measured import Measured
 from collector.editing.proposal import Office
 from collector.fleet.check import load_fleet
 from collector.fleet.codes import local_day
 from collector.fleet.index import Fleet
 from collector.intervals import IntervalStore
 from collector.jobs.settling import Settling
+from collector.known import Names
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.quality.thresholds import load_thresholds
 from collector.settings import CollectorSettings, DuckDbSettings
 from collector.settlement.service import Parts, Settlement
+from collector.settlement.silence import mark_silent
 from collector.store import ReadingStore, StoreIdentity
 from collector.verification import Parts as VerificationParts
 from collector.verification import Verification
@@ -116,6 +119,10 @@ class Workshop:
             )
         )
 
+    def mark_silent(self, day_ms: int) -> list[str]:
+        """Mark a day that is over for the meters that it is not settled for; return them."""
+        return mark_silent(self.fleet, self.store, self.intervals, self.state.dirty_book, day_ms)
+
     def claim(self) -> StoreIdentity:
         """The store says who it is; a new one takes the fleet's id, another's is refused."""
         return claim(self.store, self.state.generation(), self.fleet)
@@ -127,11 +134,12 @@ class Workshop:
             turn: whoever writes readings takes turns with others who do.
         """
         book = self.state.entry_book
+        names = Names(self.fleet, self.store, self.intervals)
         office = Office(fleet=self.fleet, store=self.store, intervals=self.intervals, book=book)
-        intake = Intake(self.fleet, self.store, self.state.dirty_book)
+        intake = Intake(self.fleet, self.store, self.state.dirty_book, Measured(self.store, book))
         return (
-            editing_door(Editor(office), book, intake, self.clock, turn),
-            export_door(self.fleet, self.store, self.intervals),
+            editing_door(Editor(office), book, intake, names, self.clock, turn),
+            export_door(self.fleet, self.store, self.intervals, names),
             settling_door(self.settling, self.state.dirty_book),
             quality_door(
                 self.verification,
@@ -139,6 +147,7 @@ class Workshop:
                 self.intervals,
                 self.fleet,
                 self.clock,
+                names,
             ),
         )
 

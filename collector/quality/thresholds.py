@@ -11,6 +11,8 @@ from pydantic import Field
 from documents.load import load
 from documents.strict import Strict
 
+FILE = "verification.yaml"
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -75,5 +77,5 @@ def load_thresholds(folder: Path) -> Thresholds:
     Raises:
         DocumentInvalid: every mistake in it, with file, line and key.
     """
-    path = folder / "verification.yaml"
+    path = folder / FILE
     return load(path, Thresholds) if path.exists() else Thresholds()

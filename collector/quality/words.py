@@ -87,7 +87,6 @@ _TEXT: dict[FindingKind, tuple[str, str]] = {
         "{what}结算自检不平：日用量与逐刻之和相差 {value:.6f} {unit}",
         "请重新结算该日（nenghao settle），仍不平请联系软件维护人员",
     ),
-    FindingKind.FALL: ("{what}读数下降，尚无法判断原因", "等待后续读数；如刚换表请登记"),
 }
 
 

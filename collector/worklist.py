@@ -1,0 +1,89 @@
+"""Worklist: settings, a workshop -> the jobs that run by themselves, in order of their turns."""
+
+from collections.abc import Callable
+
+from collector.jobs.job import CatchUp, Job, Progress
+from collector.jobs.settling import settlement_job
+from collector.quality.words import day_of
+from collector.settings import CollectorSettings
+from collector.settle.cells import DAY_MS
+from collector.workshop import Workshop
+
+
+def worklist(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
+    """What runs by itself, in the order in which each has its turn."""
+    wanted = settings.jobs
+    settlement = Job(
+        name="settlement",
+        title="结算",
+        schedule=wanted.settlement.schedule(),
+        work=_settlement(workshop),
+    )
+    housekeeping = Job(
+        name="housekeeping",
+        title="清理",
+        schedule=wanted.housekeeping.schedule(),
+        work=_housekeeping(settings, workshop),
+    )
+    verification = Job(
+        name="verification",
+        title="日校核",
+        schedule=wanted.verification.schedule(),
+        work=_verification(workshop),
+        catch_up=CatchUp.EACH,
+        most=wanted.catch_up_days,
+    )
+    every = (
+        (wanted.settlement, settlement),
+        (wanted.verification, verification),
+        (wanted.housekeeping, housekeeping),
+    )
+    return tuple(job for its, job in every if its.enabled)
+
+
+def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
+    def verify(period_ms: int, progress: Progress) -> str:
+        """What is lacking of the day is settled as missing before anybody judges it."""
+        day_ms = period_ms - DAY_MS
+        silent = workshop.mark_silent(day_ms)
+        if silent:
+            workshop.settling.take_turn(
+                lambda settlement: settlement.settle_dirty(progress, meters=silent)
+            )
+        again = workshop.verification.verify_changed(day_ms, progress)
+        found = workshop.verification.verify_day(day_ms, progress)
+        more = f"；补到数据的 {len(again)} 天已重新校核" if again else ""
+        lacking = f"；{len(silent)} 块表数据不全，已按缺失结算" if silent else ""
+        return f"校核 {day_of(day_ms)}：发现 {len(found)} 项{lacking}{more}"
+
+    return verify
+
+
+def _settlement(workshop: Workshop) -> Callable[[int, Progress], str]:
+    """Settles; and keeps what arrived, so that a crash costs a quarter of an hour of it."""
+    settle = settlement_job(workshop.settling)
+
+    def work(period_ms: int, progress: Progress) -> str:
+        workshop.verification.keep_arrivals()
+        return settle(period_ms, progress)
+
+    return work
+
+
+def _housekeeping(
+    settings: CollectorSettings, workshop: Workshop
+) -> Callable[[int, Progress], str]:
+    state = workshop.state
+
+    def forget(_period_ms: int, _progress: Progress) -> str:
+        now_ms = workshop.clock.now_ms()
+        batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
+        runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
+        said = f"清除 {batches} 个批次摘要、{runs} 条任务记录"
+        if settings.keep_quarters_days is None:
+            return said
+        before_ms = now_ms - settings.keep_quarters_days * DAY_MS
+        kept_ms = workshop.settling.take_turn(lambda _: workshop.intervals.drop_quarters(before_ms))
+        return f"{said}；15 分钟数据保留自 {day_of(kept_ms)}"
+
+    return forget
