@@ -1,7 +1,8 @@
 """What all tests share: in CI no test that needs a real server may be skipped."""
 
 import os
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -25,3 +26,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if item.get_closest_marker("torture") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+@pytest.fixture
+def uncounted() -> Iterator[None]:
+    """For a test of very many steps through few lines: coverage does not count them.
+
+    Counting costs such a test five times its own time, and others cover the same lines.
+    pytest-cov's `no_cover` means the same and does nothing in xdist's workers.
+    """
+    counting = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(counting)

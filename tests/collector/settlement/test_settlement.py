@@ -39,7 +39,7 @@ def said(kind: EntryKind, start_ms: int, **more: object) -> Entry:
 
 
 def test_intervals_of_every_width_sum_to_the_registers_difference() -> None:
-    town = Settling()
+    town = Settling(now_ms=START_MS + 60 * DAY_MS)
     at_ms, values = hourly(40 * 24)
     town.put("m1", at_ms, values)
 
