@@ -77,8 +77,10 @@ def test_a_model_that_is_no_yaml_has_its_line(folder: Path) -> None:
         ("limits.yml", "nobody reads this file; did you mean 'limits.yaml'?"),
         (
             "calendars/cn2027.yaml",
-            "nobody reads this file; "
-            "calendars are cn.yaml, override.yaml, heating.yaml, terms.yaml",
+            (
+                "nobody reads this file; "
+                "calendars are cn.yaml, override.yaml, heating.yaml, terms.yaml"
+            ),
         ),
         ("meters/mine.yml", "nobody reads this file; a model's file is 'mine.yaml'"),
     ],
