@@ -17,7 +17,7 @@ from collector.settle.week import Week, reach_ms, totals_of, week_of
 
 _STEPS = 3  # equal steps in a row before anything is a standstill
 _LONG_MS = 3 * HOUR_MS
-_MOST_MS = 12 * DAY_MS  # longer, it may as well be a season; and what is around it lies too far off
+_MOST_MS = 13 * DAY_MS  # longer, it may as well be a season; and what is around it lies too far off
 
 # A step that makes up for the time before it.
 _CATCH_UP = 1.8  # times the highest rate around, or what it would gain otherwise
@@ -34,14 +34,15 @@ _MOVES = 0.7
 _WORTH = 0.3  # of the usual rate, that must have been expected
 _RESTS = 0.25  # share of time; a counter that rests more may rest longer
 _STOPS = 1
-_AGAIN, _AGAIN_SHARE = 3, 0.4  # what broke once may break again; oftener is how this counter runs
+_AGAIN, _AGAIN_SHARE = 3, 0.45  # what broke once may break again; oftener is how this counter runs
+_LONGER = 1.5  # than it ever stands anyway
 _SURE_MS = 6 * HOUR_MS  # a shorter one must be the only one, and quite against its habit
 _SURE_MOVES, _SURE_RESTS = 0.9, 0.05
 
 # A counter that rests a part of every day, and once far longer.
 _ZERO_RUN_MS = 12 * HOUR_MS
-_TIMES_LONGER = 5.0
-_OFTEN_RESTS = 0.45
+_TIMES_LONGER = 8.0
+_OFTEN_RESTS, _OFTEN_STOPS, _OFTEN_ODD = 0.6, 2, 1
 _OFTEN_MOVES, _OFTEN_WORTH = 0.3, 0.2
 
 
@@ -60,18 +61,31 @@ def flag_standstills(course: Course, series: Series) -> Course:
     Args:
         series: what the course was made of: names the value of a reading that no longer counts.
     """
-    # In a coarser unit a counter seems to stand still.
-    counts = course.known & ((course.rules & bit(Rule.UNIT)) == 0)
+    if not (course.energy == 0).any():
+        return course
+    flags = np.zeros(len(course.energy), np.int64)
+    merged: list[tuple[int, int]] = []
+    # In a coarser unit a counter seems to stand still: it is compared with itself in that unit.
+    unit = (course.rules & bit(Rule.UNIT)) != 0
+    for counts in (course.known & ~unit, course.known & unit):
+        if counts.any():
+            merged += _flag(course, counts, flags)
+    if not flags.any():
+        return course
+    return _merged(structs.replace(course, rules=course.rules | flags), sorted(merged), series)
+
+
+def _flag(course: Course, counts: Mask, flags: Ints) -> list[tuple[int, int]]:
+    """Add the rules of each leg to `flags`; returns stretches that the step after made up for."""
     runs = _runs((course.energy == 0) & counts & (np.diff(course.at_ms) > 0))
     if not len(runs):
-        return course
-    rate = course.energy / np.maximum(np.diff(course.at_ms), 1)
+        return []
+    rate = np.where(counts, course.energy / np.maximum(np.diff(course.at_ms), 1), 0.0)
     spans, catches = _spans(runs, course.at_ms), _catching_up(runs, rate)
     judged = ((spans >= _LONG_MS) | (catches & _above_least(runs, rate))) & (spans <= _MOST_MS)
     if not judged.any():
-        return course
+        return []
     totals = totals_of(course, counts)
-    flags = np.zeros(len(rate), np.int64)
     merged: list[tuple[int, int]] = []
     for place in np.flatnonzero(judged).tolist():
         first, last = runs[place].tolist()
@@ -82,9 +96,7 @@ def flag_standstills(course: Course, series: Series) -> Course:
             merged.append((first, last))
         elif (rule := _stood(end_ms - start_ms, week)) is not None:
             flags[first : last + 1] |= bit(rule)
-    if not flags.any():
-        return course
-    return _merged(structs.replace(course, rules=course.rules | flags), merged, series)
+    return merged
 
 
 def _runs(still: Mask) -> Ints:
@@ -130,7 +142,7 @@ def _made_up(
     """
     first, last = run
     after = last + 1
-    if after >= len(rate) or not course.known[after]:
+    if after >= len(rate) or not rate[after]:
         return False
     gained = float(course.energy[after])
     own = week.resumed * float(course.at_ms[after + 1] - course.at_ms[after])
@@ -186,7 +198,7 @@ def _against_habit(span_ms: int, week: Week) -> bool:
         return worth and alone and week.moves >= _SURE_MOVES and week.idle <= _SURE_RESTS
     again = week.stops <= _STOPS and week.stops + week.odd <= _AGAIN
     seldom = again and week.odd_share <= _AGAIN_SHARE and week.idle <= _RESTS
-    return worth and seldom and week.moves >= _MOVES
+    return worth and seldom and week.moves >= _MOVES and span_ms > _LONGER * week.longest_ms
 
 
 def _far_longer(span_ms: int, week: Week) -> bool:
@@ -196,7 +208,8 @@ def _far_longer(span_ms: int, week: Week) -> bool:
         and week.idle <= _OFTEN_RESTS
         and week.moves >= _OFTEN_MOVES
         and week.expected >= _OFTEN_WORTH * week.usual * span_ms
-        and week.stops + week.odd <= _STOPS
+        and week.stops <= _OFTEN_STOPS
+        and week.odd <= _OFTEN_ODD
     )
 
 

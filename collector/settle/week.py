@@ -13,6 +13,7 @@ from collector.settle.bounds import AROUND_MS, DAY_MS, HOUR_MS
 from collector.settle.cells import SHANGHAI_MS
 from collector.settle.series import Course, Floats, Ints, Mask
 
+SEEN_MS = 15 * DAY_MS  # what a day in doubt is settled with, to both sides
 _DAY_HOURS = 24
 _BUSY = 0.9  # nine in ten hours are slower
 _HARDLY = 0.02  # of a busy hour: as good as standing still
@@ -53,7 +54,7 @@ class Week(Struct, frozen=True, kw_only=True):
         told: the share of its hours that have like ones.
         idle: the share of other hours in which it stands still as it usually does then.
         stops: standstills of some hours at most in which it usually moves.
-        longest_ms: of standstills that are not odd.
+        longest_ms: of standstills to the last digit that are not odd.
         odd: standstills that are as odd as this one.
         odd_share: of all other hours.
     """
@@ -109,9 +110,9 @@ class _Rests(Struct, frozen=True, kw_only=True):
 def reach_ms(span_ms: int) -> int:
     """How far to both sides of a standstill it looks: a week, less where it lasted over a week.
 
-    Each of its days, settled alone, then sees all of it.
+    Each of its days, settled alone, then sees all that is looked at.
     """
-    return min(AROUND_MS, 2 * AROUND_MS - span_ms)
+    return min(AROUND_MS, SEEN_MS - span_ms)
 
 
 class _Hours(Struct, frozen=True, kw_only=True):
@@ -132,7 +133,7 @@ class _Hours(Struct, frozen=True, kw_only=True):
 
 
 def week_of(totals: Totals, start_ms: int, end_ms: int) -> Week:
-    """Look around a standstill from `start_ms` to `end_ms`, of twelve days at most."""
+    """Look around a standstill from `start_ms` to `end_ms`, of thirteen days at most."""
     hours = _hours_of(totals, start_ms, end_ms)
     outside = hours.gain[hours.there]
     rising = outside[outside > 0]
@@ -153,7 +154,7 @@ def week_of(totals: Totals, start_ms: int, end_ms: int) -> Week:
         told=float(told.sum() / hours.inside.sum()),
         idle=float(rests.lengths[rests.usual].sum() / max(1, rests.used.sum())),
         stops=int((~rests.usual & ~rests.odd).sum()),
-        longest_ms=int(rests.lengths[~rests.odd].max(initial=0)) * HOUR_MS,
+        longest_ms=_longest(rests.used & (hours.gain <= 0)) * HOUR_MS,
         odd=int(rests.odd.sum()),
         odd_share=float(rests.lengths[rests.odd].sum() / max(1, hours.there.sum())),
     )
@@ -215,6 +216,12 @@ def _stretches(still: Mask, there: Mask) -> tuple[Ints, Ints, Mask]:
     edges = np.diff(np.concatenate(([0], still.ravel().astype(np.int8), [0])))
     firsts, lasts = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
     return firsts, lasts, ~(padded[firsts] & padded[lasts + 2])
+
+
+def _longest(still: Mask) -> int:
+    """In hours; an end that lies within an hour may be all of it."""
+    firsts, lasts, _ = _stretches(still, still)
+    return int((lasts - firsts).max(initial=-1)) + 2 if len(firsts) else 1
 
 
 def _filled(firsts: Ints, lasts: Ints, shape: tuple[int, ...]) -> Mask:
