@@ -25,7 +25,7 @@ _FAR_ABOVE = 3.6
 _LEAST_MEAN, _MOST_MEAN = 0.15, 4.5  # of the usual rate, over the whole time
 _LEAST_MADE_UP, _MOST_MADE_UP = 0.4, 2.5  # of what was expected meanwhile
 _KNOWN_MOVES, _KNOWN_RESTS, _KNOWN_STOPS = 0.5, 0.3, 3  # else nobody can expect anything of it
-_SOME_REST, _SOME_STOPS = 0.5, 5  # above that, one that stands still and then runs fast is normal
+_SOME_REST, _SOME_STOPS = 0.1, 5  # above that, to stand still and then run fast is normal
 
 # A stretch in hours in which the counter otherwise moves.
 _MOVED = 12  # hours to both sides in which it moved
