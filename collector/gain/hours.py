@@ -50,13 +50,14 @@ class FamilyHours(Struct, frozen=True, kw_only=True):
     there: Mask
     step: Floats
 
-    def until(self, days: int) -> "FamilyHours":
-        """The first of its days."""
+    def between(self, first: int, beyond: int) -> "FamilyHours":
+        """Some of its days, by their places."""
         return structs.replace(
             self,
-            rest_day=self.rest_day[:days],
-            energy=self.energy[:, :days],
-            there=self.there[:days],
+            start_ms=self.day_ms(first),
+            rest_day=self.rest_day[first:beyond],
+            energy=self.energy[:, first:beyond],
+            there=self.there[first:beyond],
         )
 
     def day_ms(self, place: int) -> int:

@@ -97,7 +97,7 @@ def gains_of(hours: FamilyHours, least: float, known_ms: int | None = None) -> l
     changed = _changed(evidence, spans, least)
     winner = None
     if changed:
-        ago = hours.until(len(hours.there) - _AGAIN_DAYS)
+        ago = hours.between(0, len(hours.there) - _AGAIN_DAYS)
         past = evidence_of(ago)
         earlier = _changed(past, _spans(past, ago, known_ms), least)
         lasting = {
@@ -147,14 +147,13 @@ def _spans(evidence: Evidence, hours: FamilyHours, known_ms: int | None) -> list
     told = np.flatnonzero(evidence.told)
     end = len(evidence.rest_day)
     after = told[told >= end - _AFTER_DAYS]
-    found = []
-    for between in _BETWEEN_DAYS:
-        until = end - _AFTER_DAYS - between
-        if known_ms is not None:
-            until = min(until, hours.place(known_ms))
-        before = told[told < until]
-        if len(after) >= _NEWEST_DAYS and len(before) >= _BEFORE_DAYS:
-            found.append(_Spans(before, after))
+    if len(after) < _NEWEST_DAYS:
+        return []
+    untils = [end - _AFTER_DAYS - between for between in _BETWEEN_DAYS]
+    if known_ms is not None:
+        untils.insert(0, min(untils[0], hours.place(known_ms)))
+    found = [_Spans(told[told < until], after) for until in untils]
+    found = [one for one in found if len(one.before) >= _BEFORE_DAYS]
     return found[:1] if known_ms is not None else found
 
 
