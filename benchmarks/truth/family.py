@@ -14,15 +14,17 @@ from benchmarks.truth.canvas import Canvas, Company
 from benchmarks.truth.label import Trap
 from benchmarks.truth.measured import DAY_HOURS, Floats, Stretch
 from benchmarks.truth.meter import Truth, as_displayed, main_of, meter_of
-from collector.settle.cells import HOUR_MS
+from collector.settle.cells import DAY_MS, HOUR_MS
 
 _SIBLINGS = (2, 3)
 _SIZE = (0.25, 4.0)  # of a sibling, against the meter that it stands beside
 _REST = (0.05, 0.2)  # of the main
 _LOUDER = (1.5, 3.0)
 _GROWS = 1.5
-_NOISE = (0.005, 0.02)  # of a gauge
+_NOISE = (0.02, 0.15)  # of a gauge at one instant, against the mean around it
+_GAUGED = "15m"  # read more seldom a gauge tells no mean
 _GAUGE_STEP = 0.001  # of the rated power
+_TOLD_DAYS = 70  # five weeks before, four after, and a week to be sure
 _TOLD = 0.1  # of what the rest does from hour to hour
 
 Resolution = Callable[[float, np.random.Generator], float]
@@ -60,6 +62,8 @@ def household(
     since = int(chance.integers(*_middle(stretch))) * DAY_HOURS
     if trap is Trap.FAMILY_LOAD:
         stretch = structs.replace(stretch, energy=_more(stretch, since, chance.uniform(*_LOUDER)))
+    if form is Form.GAUGE:
+        step = _GAUGED
     own = meter_of(stretch, step, seed)
     others: list[Truth] = []
     if form is not Form.GAUGE:
@@ -134,11 +138,14 @@ def _gauge(truth: Truth, chance: np.random.Generator) -> Floats:
 def is_told(canvas: Canvas, off: float) -> bool:
     """Whether a drift of this size could be seen at all.
 
-    A gauge always tells. In a family what is counted wrong has to change from hour to hour by at
-    least a tenth of what the rest changes by, as the registers show it before anything drifts.
+    Ten weeks are needed, and then a gauge always tells. In a family what is counted wrong has to
+    change from hour to hour by at least a tenth of what the rest changes by, as the registers show
+    it before anything drifts.
     """
     company = canvas.company
-    if company is None or company.power_kw is not None:
+    if company is None or canvas.truth.end_ms - canvas.truth.start_ms < _TOLD_DAYS * DAY_MS:
+        return False
+    if company.power_kw is not None:
         return True
     mine, others = _shown(canvas), [_shown(other) for other in company.others]
     rest = mine - sum(others) if company.main else others[0] - mine - sum(others[1:])

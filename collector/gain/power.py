@@ -21,6 +21,7 @@ _BETWEEN_DAYS = (0, 14, 28)
 _RECENT_DAYS = 10  # in which the newest days have to lie
 _MEASURED = 0.99  # of a day's time
 _HEARD = 0.9  # of the readings that a day usually has
+_LEAST_READINGS = 86  # of a day: less than each quarter of an hour tells no mean of a power
 _SURE = 5.0  # standard errors
 _MOST = 0.7  # of the newest days, that say it themselves
 _FLOOR = 0.005  # no error is believed to be smaller
@@ -60,6 +61,11 @@ class PowerDays(Struct, frozen=True, kw_only=True):
     coarse: Floats
     step: float
 
+    def share(self, day_ms: int) -> float | None:
+        """Energy over mean power times hours, of one day; None where it is not told."""
+        place = np.flatnonzero(self.day_ms == day_ms)
+        return float(self.energy[place[0]] / self.through[place[0]]) if len(place) else None
+
 
 class Moved(StrEnum):
     """What is known of the ratio."""
@@ -92,18 +98,23 @@ class Ratio(Struct, frozen=True, kw_only=True):
         return self.value / (1.0 if self.usual is None else self.usual) - 1
 
 
-def power_days(days: Intervals, gauge: GaugeWindows, step: float, gauge_step: float) -> PowerDays:
+def power_days(
+    days: Intervals, gauge: GaugeWindows, step: float, gauge_step: float, since_ms: int = 0
+) -> PowerDays:
     """Days on which the register is measured and the gauge was heard, and never ran backwards.
 
     Args:
         days: of a counter that `GAUGES` holds.
         gauge: by day.
         step, gauge_step: last digits, in their units; 0 where they are not known.
+        since_ms: days before that are another meter's.
     """
     cells, per_hour = days.cells, GAUGES[days.quantity].per_hour
     sound = cells.known & (cells.measured >= _MEASURED) & (cells.rules & DOUBTFUL == 0)
+    sound &= cells.start_ms >= since_ms
     lowest = gauge.lowest if per_hour > 0 else -gauge.highest
-    heard = (gauge.count >= _HEARD * np.median(gauge.count)) & (lowest >= 0)
+    enough = max(_LEAST_READINGS, _HEARD * float(np.median(gauge.count)))
+    heard = (gauge.count >= enough) & (lowest >= 0)
     heard &= gauge.mean * per_hour > 0
     day_ms, counted, gauged = np.intersect1d(
         cells.start_ms[sound], gauge.start_ms[heard], assume_unique=True, return_indices=True

@@ -23,6 +23,7 @@ _NEWEST_DAYS = 14
 _BEFORE_DAYS = 35
 _BETWEEN_DAYS = (0, 14, 28)
 _AGAIN_DAYS = 7
+LEAST_DAYS = _BEFORE_DAYS + _AFTER_DAYS + _AGAIN_DAYS
 _FLOOR = 0.005  # no error is believed to be smaller
 _SURE = 5.0  # standard errors, of the fluctuation alone
 _BOTH = (3.0, 2.5)  # of fluctuation and course, where both say it
