@@ -110,6 +110,7 @@ class _Check:
                         error=one.error,
                         since_ms=one.since_ms,
                         main=main,
+                        other=one.other,
                     )
                 )
 
@@ -126,9 +127,7 @@ class _Check:
         """As its model says, or as it showed on the day."""
         if quantity in entry.steps:
             return entry.steps[quantity]
-        columns = self._parts.store.columns(
-            [entry.meter], [quantity], self._day_ms, self._end_ms
-        )
+        columns = self._parts.store.columns([entry.meter], [quantity], self._day_ms, self._end_ms)
         return last_digit(columns[0].values) if columns else 0.0
 
     # ---- gauges
@@ -187,9 +186,7 @@ class _Check:
         )
 
 
-def _unchanged_ms(
-    trees: Sequence[tuple[Span, Family]], main: str, below: Sequence[str]
-) -> int:
+def _unchanged_ms(trees: Sequence[tuple[Span, Family]], main: str, below: Sequence[str]) -> int:
     """Since when a main has had just these meters below it, each under the entry of today."""
     start_ms = trees[-1][0][0]
     for (first_ms, _), family in reversed(trees):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
-from msgspec import structs
+from msgspec import Struct, structs
 
 from benchmarks.truth.canvas import Canvas, Company
 from benchmarks.truth.label import Trap
@@ -135,22 +135,31 @@ def _gauge(truth: Truth, chance: np.random.Generator) -> Floats:
 # ---- what can be told
 
 
-def is_told(canvas: Canvas, off: float) -> bool:
-    """Whether a drift of this size could be seen at all.
+class Told(Struct, frozen=True):
+    """Whether a drift could be seen at all, and in which form of company."""
+
+    is_told: bool
+    about: str
+
+
+def told(canvas: Canvas, off: float) -> Told:
+    """Look at what a drift of this size does to what can be compared.
 
     Ten weeks are needed, and then a gauge always tells. In a family what is counted wrong has to
     change from hour to hour by at least a tenth of what the rest changes by, as the registers show
     it before anything drifts.
     """
     company = canvas.company
-    if company is None or canvas.truth.end_ms - canvas.truth.start_ms < _TOLD_DAYS * DAY_MS:
-        return False
+    if company is None:
+        return Told(is_told=False, about="alone")
+    long = canvas.truth.end_ms - canvas.truth.start_ms >= _TOLD_DAYS * DAY_MS
     if company.power_kw is not None:
-        return True
+        return Told(is_told=long, about=Form.GAUGE)
     mine, others = _shown(canvas), [_shown(other) for other in company.others]
     rest = mine - sum(others) if company.main else others[0] - mine - sum(others[1:])
-    wrong = abs(off) * _changes(_each_hour(canvas, canvas.consumed))
-    return bool(wrong >= _TOLD * _changes(rest))
+    wrong = abs(off) * _changes(_each_hour(canvas, canvas.consumed)) / _changes(rest)
+    form = Form.MAIN if company.main else Form.SUB
+    return Told(is_told=long and wrong >= _TOLD, about=f"{form}, {wrong:.2f} of the rest's changes")
 
 
 def _shown(canvas: Canvas) -> Floats:

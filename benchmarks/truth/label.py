@@ -53,9 +53,7 @@ class Trap(StrEnum):
 
 
 # What is played as a family: one meter by itself cannot tell a drift from another use.
-FAMILIES = frozenset(
-    {Kind.GAIN_DRIFT, Trap.FAMILY, Trap.FAMILY_LOAD, Trap.FAMILY_REST}
-)
+FAMILIES = frozenset({Kind.GAIN_DRIFT, Trap.FAMILY, Trap.FAMILY_LOAD, Trap.FAMILY_REST})
 
 SOFT = frozenset(
     {Kind.STUCK_GATEWAY, Kind.STUCK_METER, Kind.UNIT, Kind.CLOCK_DRIFT, Kind.GAIN_DRIFT}
@@ -65,6 +63,7 @@ SOFT = frozenset(
 REPEATED, OTHER_VALUE = "repeated", "other_value"  # the store: the same instant again
 ESTIMATED = "estimated"  # intervals with an estimated or missing share
 GAIN = "gain"  # the daily verification: this meter counts otherwise than before
+GAIN_EITHER = "gain_either"  # the same: this one or another, that varies just as it does
 
 Words = frozenset[str]
 
@@ -108,7 +107,7 @@ ACCEPTS: dict[Kind, Accepts] = {
     Kind.CLOCK_STEP: Accepts(_LEFT_OUT | _CLOCK | _STILL | {Ending.JUMP}, _CLOCK),
     Kind.CLOCK_DRIFT: Accepts(_CLOCK | {Rule.DRIFT}, _CLOCK | {Rule.DRIFT}),
     Kind.GAIN_DRIFT: Accepts(
-        frozenset({GAIN}), frozenset({GAIN}), frozenset({Rule.SOFT_LIMIT})
+        frozenset({GAIN, GAIN_EITHER}), frozenset({GAIN}), frozenset({Rule.SOFT_LIMIT})
     ),
     Kind.MISSING: Accepts(_REFUSED, _REFUSED),
 }

@@ -13,8 +13,8 @@ from benchmarks.truth.label import SOFT, Kind, Trap
 from benchmarks.truth.measured import SHARED, Stretch
 from benchmarks.truth.score import Scored, score
 from benchmarks.truth.supply import measured, simulated
-from benchmarks.truth.verify import said_of
 from benchmarks.truth.tally import Line, lines_of, overall
+from benchmarks.truth.verify import said_of
 
 FAULTS: tuple[str, ...] = (*Kind, MIXED)
 TRAPS: tuple[str, ...] = tuple(Trap)

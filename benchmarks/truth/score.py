@@ -107,15 +107,15 @@ def score(canvas: Canvas, outcome: Outcome, said: Sequence[Said] = ()) -> Scored
             nothing wrong.
     """
     step_ms = canvas.truth.step_ms
-    mine = [one.flag for one in said if one.meter == METER]
+    mine = [one.flag for one in said if METER in one.meters]
     flags = sorted(
         [*flags_of(outcome, step_ms), *mine], key=lambda flag: (flag.start_ms, flag.end_ms)
     )
     around_ms = AROUND_STEPS * step_ms
     hits = hits_of(canvas.faults, flags, around_ms)
     episodes = episodes_of(canvas.faults, flags, around_ms)
-    for meter in sorted({one.meter for one in said} - {METER}):
-        episodes += episodes_of((), [one.flag for one in said if one.meter == meter], around_ms)
+    for meters in sorted({one.meters for one in said if METER not in one.meters}):
+        episodes += episodes_of((), [one.flag for one in said if one.meters == meters], around_ms)
     fine = outcome.settled.quarters if step_ms < HOUR_MS else outcome.settled.hours
     return Scored(
         hits=hits,

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from benchmarks.truth.canvas import Canvas, Company
 from benchmarks.truth.flags import Flag
-from benchmarks.truth.gates import GATEWAY, METER, QUANTITY, Outcome, settled_of
-from benchmarks.truth.label import GAIN
+from benchmarks.truth.gates import METER, QUANTITY, Outcome, settled_of
+from benchmarks.truth.label import GAIN, GAIN_EITHER
 from collector.gain.hours import family_hours, last_digit
 from collector.gain.power import Moved, power_days, ratio_of
 from collector.gain.whose import LOOKBACK_DAYS, Standing, gains_of
@@ -27,9 +27,9 @@ _BOUNDS = Thresholds()
 
 
 class Said(Struct, frozen=True):
-    """A flag about one of the family."""
+    """A flag about one of the family, or about two of which it is one: then it finds either."""
 
-    meter: str
+    meters: tuple[str, ...]
     flag: Flag
 
 
@@ -55,9 +55,7 @@ def _of_family(canvas: Canvas, company: Company, outcome: Outcome) -> Iterator[S
     hours = {
         meter: _intervals(meter, Width.HOUR, one.settled.hours) for meter, one in named.items()
     }
-    steps = {
-        meter: last_digit(one.series.value / PER_UNIT) for meter, one in named.items()
-    }
+    steps = {meter: last_digit(one.series.value / PER_UNIT) for meter, one in named.items()}
     every = family_hours(main, subs, hours, span, _is_rest_day, steps)
     known_ms = None
     for days in range(1, len(every.there) + 1):
@@ -70,7 +68,9 @@ def _of_family(canvas: Canvas, company: Company, outcome: Outcome) -> Iterator[S
         known_ms = min((one.since_ms for one in changed if one.since_ms is not None), default=None)
         for one in changed:
             about = f"{one.change:+.1%} ± {one.error:.1%}, by the family"
-            yield Said(one.meter, _flag(cut.day_ms(len(cut.there) - 1), about))
+            meters = (one.meter,) if one.other is None else (one.meter, one.other)
+            word = GAIN if one.other is None else GAIN_EITHER
+            yield Said(meters, _flag(word, cut.day_ms(len(cut.there) - 1), about))
 
 
 def _of_power(canvas: Canvas, company: Company, outcome: Outcome) -> Iterator[Said]:
@@ -97,11 +97,11 @@ def _of_power(canvas: Canvas, company: Company, outcome: Outcome) -> Iterator[Sa
         ratio = ratio_of(days, day_ms, _BOUNDS.gain_power.value, _BOUNDS.power_off.value)
         if ratio.moved in {Moved.CHANGED, Moved.OFF}:
             about = f"{ratio.change:+.1%} ± {ratio.error:.1%}, by its gauge, {ratio.moved}"
-            yield Said(METER, _flag(day_ms, about))
+            yield Said((METER,), _flag(GAIN, day_ms, about))
 
 
-def _flag(day_ms: int, about: str) -> Flag:
-    return Flag(GAIN, day_ms, day_ms + DAY_MS, about)
+def _flag(word: str, day_ms: int, about: str) -> Flag:
+    return Flag(word, day_ms, day_ms + DAY_MS, about)
 
 
 def _intervals(meter: str, width: Width, cells: Cells) -> Intervals:

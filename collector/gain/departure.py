@@ -12,6 +12,7 @@ class Departure(Struct, frozen=True, kw_only=True):
         error: its standard error.
         since_ms: the day on which it began; None: not known.
         main: whose family tells; None: the meter's own power gauge.
+        other: the one meter that may be the cause instead of it: both vary alike.
         ratio: energy over mean power times hours, of a gauge; `usual`: what it was before.
     """
 
@@ -20,6 +21,7 @@ class Departure(Struct, frozen=True, kw_only=True):
     error: float
     since_ms: int | None = None
     main: str | None = None
+    other: str | None = None
     ratio: float | None = None
     usual: float | None = None
 
