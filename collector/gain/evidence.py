@@ -27,6 +27,7 @@ _NOISE = 0.5  # of what the rest does, that last digits may make
 _WIDTHS = (1, 2, 3, 4, 6, 8)  # hours that are taken together where registers are coarse
 _DIGIT_VARIANCE = 6 / 12  # of the difference of two differences of a rounded register
 _LEAST_LEVERAGE = 0.05
+_LEAST_DAYS = 2
 _TINY = 1e-9
 
 Estimate = tuple[Floats, Floats]  # by meter that was asked for: share, and standard error
@@ -100,7 +101,7 @@ def followed(evidence: Evidence, who: Ints, days: Ints) -> tuple[Floats, Floats]
     moment = evidence.moment[np.ix_(days, who)]
     whole, count = product.sum(axis=0), len(days)
     unknown = np.zeros(len(who)), np.full((len(who), len(who)), np.inf)
-    if count < 2 or not (np.diag(whole) > 0).all():
+    if count < _LEAST_DAYS or not (np.diag(whole) > 0).all():
         return unknown
     whole = whole + _TINY * np.diag(np.diag(whole))
     try:
@@ -128,7 +129,7 @@ def course(evidence: Evidence, who: Ints, before: Ints, after: Ints) -> Estimate
     for rests in (False, True):
         old = before[evidence.rest_day[before] == rests]
         new = after[evidence.rest_day[after] == rests]
-        if min(len(old), len(new)) >= 2:
+        if min(len(old), len(new)) >= _LEAST_DAYS:
             usual = np.median(evidence.change[-1][old], axis=0)
             more = np.median(evidence.change[-1][new], axis=0) - usual
             follow = np.median(evidence.change[np.ix_(who, new)], axis=1)
@@ -162,7 +163,8 @@ def _explained(columns: Floats, value: Floats, wanted: int) -> Estimate:
 def _together(energy: Floats, there: Mask, width: int) -> tuple[Floats, Mask]:
     meters, days, hours = energy.shape
     apart = (days, hours // width, width)
-    return energy.reshape(meters, *apart).sum(axis=3), there.reshape(apart).all(axis=2)
+    whole = np.asarray(there.reshape(apart).all(axis=2))
+    return energy.reshape(meters, *apart).sum(axis=3), whole
 
 
 def _width(hours: FamilyHours) -> int:

@@ -274,6 +274,7 @@ def _of_departure(said: Said, one: Departure | None) -> Said:
         said,
         error=_NINETEEN_OF_TWENTY * one.error,
         against=one.main or "",
+        other_meter=one.other or "",
         ratio=one.ratio,
         usual=one.usual,
     )

@@ -13,7 +13,16 @@ _AT_GATEWAY = {
 # A main that counted nothing has no share to be told.
 _NOTHING = "{what}总表无用量，而分表之和为 {other:,.1f} {unit}"
 
-# Why a meter is said to count wrong: its own power gauge, with or without a time before.
+# Why a meter is said to count wrong: its family, or its own power gauge, with a time before or not.
+_GAIN_BY_FAMILY = (
+    "{what}自{since}前后起计数比以前{way}约 {value:.0%}（±{error:.0%}），"
+    "由总表 {against} 与各分表逐时对照得出"
+)
+_OR_OTHER = "；也可能是 {other_meter}：两者逐时变化一致，无法区分"
+_AT_FAMILY = (
+    "到现场核对该表互感器（CT）、接线和变比，必要时送检；如有负荷改接到表外，请说明。"
+    "用量仍按表计原样计入，未作任何更正"
+)
 _GAIN_BY_POWER = (
     "{what}自{since}前后起计数比以前{way}约 {value:.0%}（±{error:.0%}）："
     "电量与平均功率×小时数之比由 {usual:.2f} 变为 {ratio:.2f}"
@@ -63,12 +72,7 @@ _TEXT: dict[FindingKind, tuple[str, str]] = {
         "{what}读数单位疑似变化（10 的整数次幂），用量已按原单位折算",
         "核对表计单位设置和变比，改正后在配置中登记",
     ),
-    FindingKind.GAIN: (
-        "{what}自{since}前后起计数比以前{way}约 {value:.0%}（±{error:.0%}），"
-        "由总表 {against} 与各分表逐时对照得出",
-        "到现场核对该表互感器（CT）、接线和变比，必要时送检；若期间有负荷改接到表外，请说明。"
-        "用量仍按表计原样计入，未作任何更正",
-    ),
+    FindingKind.GAIN: (_GAIN_BY_FAMILY, _AT_FAMILY),
     FindingKind.GLITCH: (
         "{what}有瞬时错误读数，已剔除",
         "偶发可不处理；频繁出现请查总线干扰和接线",
@@ -116,6 +120,7 @@ class Said(Struct, frozen=True, kw_only=True):
         bound: what it is held against.
         error: of the value, what it may be off in 19 cases of 20.
         against: the main whose family tells; empty: the meter's own power gauge.
+        other_meter: the one that cannot be told from it; empty: none.
         ratio, usual: of energy to mean power times hours, now and before.
     """
 
@@ -129,6 +134,7 @@ class Said(Struct, frozen=True, kw_only=True):
     unit: str = ""
     error: float = 0.0
     against: str = ""
+    other_meter: str = ""
     ratio: float | None = None
     usual: float | None = None
 
@@ -146,6 +152,7 @@ def told(kind: FindingKind, said: Said) -> tuple[str, str]:
         way="多计" if value > 0 else "少计",
         error=said.error,
         against=said.against,
+        other_meter=said.other_meter,
         ratio=said.ratio,
         usual=said.usual,
         other=said.other,
@@ -161,6 +168,8 @@ def _template(kind: FindingKind, said: Said) -> tuple[str, str]:
         return _NOTHING, advice
     if kind is FindingKind.GAIN and not said.against:
         return (_GAIN_OFF if said.usual is None else _GAIN_BY_POWER), _AT_POWER
+    if said.other_meter:
+        return text + _OR_OTHER, advice
     return text, advice
 
 
