@@ -21,6 +21,7 @@ class FindingKind(StrEnum):
     ROLLOVER = "rollover"
     JUMP = "jump"
     UNIT = "unit"
+    GAIN = "gain"  # it counts otherwise than before, or than its power says
     GLITCH = "glitch"
     SOFT_LIMIT = "soft_limit"
     CLOCK = "clock"  # a gateway's clock is off

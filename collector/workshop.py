@@ -112,6 +112,7 @@ class Workshop:
                 arrivals=self.arrivals,
                 clock=self.clock,
                 thresholds=load_thresholds(config),
+                classify=load_calendar(config).classify,
             )
         )
 
