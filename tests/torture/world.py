@@ -174,6 +174,11 @@ class World:
         with self._spool_of(gateway) as spool:
             return {book.epoch: book.uncommitted() for book in spool.books() if book.held}
 
+    def dropped(self, gateway: str) -> int:
+        """Batches that its spool threw away to make room, and had no commit of."""
+        with self._spool_of(gateway) as spool:
+            return sum(len(book.dropped) for book in spool.books())
+
     @contextlib.contextmanager
     def _spool_of(self, gateway: str) -> Iterator[SqliteSpool]:
         """A copy: a gateway that runs lets nobody else into its file."""
@@ -195,8 +200,7 @@ class World:
         raise AssertionError(f"{self.unstored()} batches are still not stored after {most_s:.0f} s")
 
     def stop_gateways(self) -> None:
-        for gateway in self.parts.gateways.values():
-            gateway.stop()
+        self.parts.stop_gateways()
 
     def reckon(self) -> Reckoning:
         """Stop everything and compare."""
