@@ -38,6 +38,7 @@ class Patience:
         self._clock = clock
         self._jitter = jitter
         self.down: dict[str, str] = {}  # what fails now -> its last message
+        self._down_ms: dict[str, int] = {}  # since when, monotonic
 
     def until_done(self, what: str, act: Callable[[], T]) -> Outcome[T]:
         """Do `act`; its permanent errors are the caller's."""
@@ -49,6 +50,7 @@ class Patience:
             except TransientError as error:
                 if what not in self.down:
                     log.error("part.down", part=what, error=str(error))
+                    self._down_ms[what] = self._clock.monotonic_ms()
                 self.down[what] = str(error)
                 asked_s = getattr(error, "retry_after_s", None)
                 own_s = pause_s * (0.5 + self._jitter())
@@ -62,6 +64,11 @@ class Patience:
                 raise
             self._is_back(what, since_ms)
             return Outcome(done=True, value=value)
+
+    def away_s(self, *parts: str) -> float:
+        """For how long, in real seconds, the first of these parts to fail has been failing."""
+        since = [self._down_ms[what] for what in parts if what in self.down]
+        return (self._clock.monotonic_ms() - min(since)) / 1000 if since else 0.0
 
     def _is_back(self, what: str, since_ms: int) -> None:
         if self.down.pop(what, None) is not None:

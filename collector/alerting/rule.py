@@ -191,6 +191,7 @@ class Rule(Struct, frozen=True, kw_only=True):
         source: where the numbers come from, or "engineering default".
         version: digest of what the rule says; an alert keeps the one it was judged by.
         page: whether it may wake somebody in quiet hours whatever its colour.
+        group: levels of one matter share it: the id that the file gives; empty: the rule's own id.
     """
 
     id: str
@@ -205,3 +206,4 @@ class Rule(Struct, frozen=True, kw_only=True):
     source: str = "engineering default"
     version: str = ""
     page: bool = False
+    group: str = ""
