@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from threading import Lock
+from typing import Any
 
 from msgspec import structs
 
-from collector.alerting.alert import Alert, AlertState, Transition
+from collector.alerting.alert import Alert, AlertState, Reason, Transition
 from collector.alerting.log import Judged
+from collector.alerting.rule import Above, Rule
+from collector.alerting.severity import Severity
+from collector.alerting.subject import Place, Subject, SubjectKind
 from metering.errors import TransientError
 
 
@@ -17,14 +21,17 @@ class FakeAlertLog:
         self.away: TransientError | None = None
         self.how_far: list[Judged] = []
         self._lock = Lock()
+        self._number = 0
         self._alerts: dict[int, Alert] = {}
         self._steps: list[Transition] = []
 
     def keep(self, steps: Sequence[Transition], standing: Sequence[Alert] = ()) -> list[Transition]:
         with self._lock:
             self._answer()
-            first = self._steps[-1].number + 1 if self._steps else 1
-            numbered = [structs.replace(one, number=first + n) for n, one in enumerate(steps)]
+            numbered = [
+                structs.replace(one, number=self._number + n) for n, one in enumerate(steps, 1)
+            ]
+            self._number += len(steps)
             self._steps += numbered
             self._alerts |= {one.alert.number: one.alert for one in steps}
             self._alerts |= {alert.number: alert for alert in standing}
@@ -100,3 +107,61 @@ class FakeAlertLog:
     def _answer(self) -> None:
         if self.away is not None:
             raise self.away
+
+
+METER = Subject(SubjectKind.METER, "e001-main")
+START_MS = 1_780_272_000_000  # 2026-06-01T08:00:00+08:00
+MINUTE_MS = 60_000
+
+
+def threshold(rule: str = "hot", **changed: Any) -> Rule:
+    """500 kW, until it is at or below 400."""
+    plain = Rule(
+        id=rule,
+        title="功率过高",
+        severity=Severity.YELLOW,
+        condition=Above(quantity="active_power_kw", limit=500.0, resolves=400.0),
+        version="1",
+    )
+    return structs.replace(plain, **changed)
+
+
+def firing(number: int = 1, **changed: Any) -> Alert:
+    """An alert that fires since `START_MS`."""
+    plain = Alert(
+        number=number,
+        rule="hot",
+        rule_version="1",
+        title="功率过高",
+        severity=Severity.YELLOW,
+        subject=METER,
+        place=Place(district="120101", institution="e001", meter="e001-main"),
+        state=AlertState.FIRING,
+        since_ms=START_MS,
+        at_ms=START_MS,
+        fired_ms=START_MS,
+        moved_ms=START_MS + 1_000,
+        value=600.0,
+        limit=500.0,
+        unit="kW",
+        worst=600.0,
+        group="hot",
+    )
+    return structs.replace(plain, **changed)
+
+
+def fired(alert: Alert) -> Transition:
+    return Transition(alert=alert, before=None, reason=Reason.HELD)
+
+
+def cleared(alert: Alert, at_ms: int) -> Transition:
+    """The end of an alert that fires."""
+    after = structs.replace(
+        alert,
+        state=AlertState.RESOLVED,
+        at_ms=at_ms,
+        resolved_ms=at_ms,
+        moved_ms=at_ms + 1_000,
+        value=100.0,
+    )
+    return Transition(alert=after, before=alert.state, reason=Reason.CLEARED)
