@@ -1,17 +1,25 @@
 """An `AlertLog` in memory, held to the same contract as the real one; and words for tests."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from msgspec import structs
 
 from collector.alerting.alert import Alert, AlertState, Reason, Transition
+from collector.alerting.lifecycle import AlertBook
 from collector.alerting.log import Judged
+from collector.alerting.observation import Observation, Verdict
+from collector.alerting.place import Places
 from collector.alerting.rule import Above, Rule
 from collector.alerting.severity import Severity
 from collector.alerting.subject import Place, Subject, SubjectKind
+from collector.fleet.check import load_fleet
+from collector.fleet.index import Fleet
 from metering.errors import TransientError
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 class FakeAlertLog:
@@ -165,3 +173,94 @@ def cleared(alert: Alert, at_ms: int) -> Transition:
         value=100.0,
     )
     return Transition(alert=after, before=alert.state, reason=Reason.CLEARED)
+
+
+class Life:
+    """A life cycle on a log in memory, as a script moves it; `restart` goes on from the log.
+
+    Times are minutes after `START_MS`; the clock shows the time of the reading unless told
+    otherwise.
+    """
+
+    def __init__(self, *rules: Rule, fleet: Fleet | None = None) -> None:
+        self.rules = rules
+        self.log = FakeAlertLog()
+        self.places = Places(fleet or load_fleet(CONFIG))
+        self.restart()
+
+    def restart(self, *rules: Rule) -> None:
+        """Begin again from what is kept, with other rules if there are any."""
+        self.rules = rules or self.rules
+        self.book = AlertBook(
+            self.rules,
+            self.places,
+            alerts=self.log.open_alerts(),
+            fired=self.log.fired_since(0),
+            last_alert=self.log.last_alert(),
+        )
+
+    def see(
+        self,
+        minute: float,
+        value: float | None = None,
+        verdict: Verdict | None = None,
+        *,
+        now: float | None = None,
+        **changed: Any,
+    ) -> list[str]:
+        """One observation of `threshold`, by its value, or of a verdict; returns the reasons."""
+        seen = look(minute, value, verdict, **changed)
+        return self.keep(self.book.observe([seen], at(minute if now is None else now)))
+
+    def tick(self, now: float) -> list[str]:
+        return self.keep(self.book.tick(at(now)))
+
+    def acknowledge(self, number: int, until: float | None, now: float) -> list[str]:
+        until_ms = None if until is None else at(until)
+        return self.keep(self.book.acknowledge(number, "王工", "已派人", until_ms, at(now)))
+
+    def keep(self, steps: list[Transition]) -> list[str]:
+        self.log.keep(steps, self.book.take_touched())
+        return [str(one.reason) for one in steps]
+
+    @property
+    def steps(self) -> list[Transition]:
+        return self.log.steps_after(0, 100_000)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [str(one.reason) for one in self.steps]
+
+    @property
+    def open(self) -> Alert:
+        """The one open alert."""
+        (alert,) = self.log.open_alerts()
+        return alert
+
+
+def at(minute: float) -> int:
+    return START_MS + round(minute * MINUTE_MS)
+
+
+def look(
+    minute: float, value: float | None = None, verdict: Verdict | None = None, **changed: Any
+) -> Observation:
+    """What the evaluator says of a value, for a threshold of 500 that resolves at 400."""
+    if verdict is None:
+        number = value or 0.0
+        verdict = (
+            Verdict.MET if number > 500 else Verdict.CLEAR if number <= 400 else Verdict.BETWEEN
+        )
+    if value is None:
+        value = {Verdict.MET: 600.0, Verdict.BETWEEN: 450.0}.get(verdict, 100.0)
+    plain = Observation(
+        rule="hot",
+        subject=METER,
+        at_ms=at(minute),
+        verdict=verdict,
+        value=value,
+        limit=400.0 if verdict is Verdict.CLEAR else 500.0,
+        unit="kW",
+        every_ms=MINUTE_MS,
+    )
+    return structs.replace(plain, **changed)

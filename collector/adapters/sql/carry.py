@@ -3,6 +3,8 @@
 They had one kind of rule, a threshold that fires and resolves at once, and a row for each of both.
 """
 
+from itertools import count
+
 import msgspec
 import sqlalchemy as sa  # noqa: TID251 - this is the adapter
 from sqlalchemy.engine import Connection  # noqa: TID251 - this is the adapter
@@ -35,12 +37,13 @@ def old_steps(connection: Connection) -> list[Transition]:
     if not sa.inspect(connection).has_table(_entries.name):
         return []
     firing: dict[tuple[str, str], Alert] = {}
+    numbers = count(1)
     steps: list[Transition] = []
     for row in connection.execute(sa.select(_entries).order_by(_entries.c.number)):
         key = (row.rule, row.meter)
         before = firing.pop(key, None)
         if row.state == AlertState.FIRING:
-            alert = firing[key] = _fired(row, number=len(steps) + 1)
+            alert = firing[key] = _fired(row, number=next(numbers))
             steps.append(Transition(alert=alert, before=None, reason=Reason.HELD))
         elif before is not None:
             alert = _cleared(before, row)
