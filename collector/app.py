@@ -19,8 +19,11 @@ from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
+from collector.hindsight import Hindsight
+from collector.hindsight import Parts as HindsightParts
 from collector.inbox import Inbox
 from collector.jobs.job import CatchUp, Job, Progress
+from collector.jobs.periods import Every
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
 from collector.jobs.settling import settlement_job
@@ -31,7 +34,14 @@ from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
 from collector.suspect import Suspects
 from collector.validate import Gate
-from collector.watching import CentreSigns, all_rules, always_open, make_watch, make_watching
+from collector.watching import (
+    CentreSigns,
+    Watching,
+    all_rules,
+    always_open,
+    make_watch,
+    make_watching,
+)
 from collector.watching import Office as WatchingOffice
 from collector.workshop import Workshop
 from link.broker import broker_of
@@ -48,6 +58,7 @@ _ROUSE_S = 60.0  # real seconds: a machine's clock that is set back stops no job
 _LOOK_MS = 5_000  # of wall time, between two looks for due jobs
 _SHORTEST_LOOK_S = 0.25
 _WATCH_S = 1.0
+_HINDSIGHT_MS = 900_000
 _KEEP_DROPPED_DAYS = 7  # what was pending and never fired
 
 
@@ -139,7 +150,7 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(settings, workshop),
+            _jobs(settings, workshop, watching),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -274,7 +285,7 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
     return collector.wait()
 
 
-def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
+def _jobs(settings: CollectorSettings, workshop: Workshop, watching: Watching) -> tuple[Job, ...]:
     """What runs by itself, in the order in which each has its turn."""
     wanted = settings.jobs
     settlement = Job(
@@ -297,12 +308,38 @@ def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
         catch_up=CatchUp.EACH,
         most=wanted.catch_up_days,
     )
+    hindsight = Job(
+        name="hindsight",
+        title="补传报警",
+        schedule=Every(width_ms=_HINDSIGHT_MS),
+        work=_hindsight(workshop, watching),
+    )
     every = (
         (wanted.settlement, settlement),
         (wanted.verification, verification),
         (wanted.housekeeping, housekeeping),
     )
-    return tuple(job for its, job in every if its.enabled)
+    jobs = tuple(job for its, job in every if its.enabled)
+    return (*jobs, hindsight) if watching.rules else jobs
+
+
+def _hindsight(workshop: Workshop, watching: Watching) -> Callable[[int, Progress], str]:
+    hindsight = Hindsight(
+        HindsightParts(
+            readings=watching.readings,
+            looker=watching.looker,
+            alerting=watching.alerting,
+            alert_log=workshop.state.alert_log,
+            store=workshop.store,
+            fleet=workshop.fleet,
+            clock=workshop.clock,
+        )
+    )
+
+    def work(_period_ms: int, progress: Progress) -> str:
+        return f"补查 {hindsight.judge(progress)} 块表补传的数据"
+
+    return work
 
 
 def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:

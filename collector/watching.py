@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from collector.alerting.evaluate.heard import Heard
-from collector.alerting.evaluate.readings import OpenAt, Readings
+from collector.alerting.evaluate.look import Looker, OpenAt
+from collector.alerting.evaluate.readings import Readings
 from collector.alerting.evaluate.signs import Centre, SignRules, Signs
 from collector.alerting.evaluate.silence import Silence
 from collector.alerting.lifecycle import AlertBook
@@ -55,6 +56,7 @@ class Watching(Struct, frozen=True, kw_only=True):
     alerting: Alerting
     readings: Readings
     heard: Heard
+    looker: Callable[[], Looker]
 
 
 def make_watching(
@@ -90,6 +92,7 @@ def make_watching(
         ),
         readings=Readings(rules, office.fleet, open_at, alert_log.judged()),
         heard=Heard(clock.monotonic_ms(), newest),
+        looker=lambda: Looker(rules, office.fleet, open_at),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from collector.alerting.alert import Alert, AlertState, Transition
+from collector.alerting.subject import Subject
 
 
 class Judged(Struct, frozen=True, kw_only=True):
@@ -71,6 +72,10 @@ class AlertLog(Protocol):
 
     def fired_since(self, since_ms: int) -> list[Alert]:
         """Whatever fired since then by `fired_ms`, in that order; without what is replayed."""
+        ...
+
+    def fired_of(self, subject: Subject, since_ms: int) -> list[Alert]:
+        """What fired of a subject and lasted beyond `since_ms`, by `since_ms`; records as well."""
         ...
 
     def judged(self) -> list[Judged]:

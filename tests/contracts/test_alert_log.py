@@ -12,7 +12,7 @@ from collector.adapters.sql import SqlSmallState
 from collector.alerting.alert import Alert, AlertState, Level, Reason, Transition
 from collector.alerting.log import AlertLog
 from collector.alerting.subject import Subject, SubjectKind
-from tests.fakes.alerting import START_MS, FakeAlertLog, cleared, fired, firing
+from tests.fakes.alerting import METER, START_MS, FakeAlertLog, cleared, fired, firing
 
 
 @pytest.fixture(params=["fake", "sql"])
@@ -120,6 +120,16 @@ def test_what_fired_is_found_by_the_time_of_its_reading(log: AlertLog) -> None:
     log.keep([fired(firing(4, fired_ms=300, replayed=True)), fired(firing(5, fired_ms=99))])
 
     assert numbers(log.fired_since(100)) == [2, 1]
+
+
+def test_what_a_subject_had_is_found_by_how_long_it_lasted(log: AlertLog) -> None:
+    other = Subject(SubjectKind.METER, "e001-light")
+    log.keep(
+        [fired(firing(1)), cleared(firing(1), 100), fired(firing(2, replayed=True, since_ms=9))]
+    )
+    log.keep([fired(firing(3, subject=other)), dropped(4, moved_ms=1), cleared(firing(5), 99)])
+
+    assert numbers(log.fired_of(METER, 100)) == [2, 1]
 
 
 def test_only_what_ended_and_never_fired_is_forgotten(log: AlertLog) -> None:

@@ -95,6 +95,17 @@ class FakeAlertLog:
         ]
         return sorted(found, key=lambda alert: (alert.fired_ms or 0, alert.number))
 
+    def fired_of(self, subject: Subject, since_ms: int) -> list[Alert]:
+        self._answer()
+        found = [
+            alert
+            for alert in self._alerts.values()
+            if alert.subject == subject
+            and alert.fired_ms is not None
+            and (alert.resolved_ms is None or alert.resolved_ms >= since_ms)
+        ]
+        return sorted(found, key=lambda alert: (alert.since_ms, alert.number))
+
     def judged(self) -> list[Judged]:
         self._answer()
         return list(self.how_far)

@@ -16,6 +16,7 @@ from collector.adapters.sql.engine import Database, put
 from collector.adapters.sql.schema import alert_steps, counters, memories, standing_alerts
 from collector.alerting.alert import Alert, AlertState, Reason, Transition
 from collector.alerting.log import Judged
+from collector.alerting.subject import Subject
 
 _COUNTER = "alert_step"
 _JUDGED = "judged/"
@@ -116,6 +117,16 @@ class SqlAlertLog:
         order = (standing_alerts.c.fired_ms, standing_alerts.c.number)
         found = self._alerts("list what fired", query.order_by(*order))
         return [alert for alert in found if not alert.replayed]
+
+    def fired_of(self, subject: Subject, since_ms: int) -> list[Alert]:
+        query = _STANDING.where(
+            standing_alerts.c.subject_id == subject.id,
+            standing_alerts.c.subject_kind == subject.kind,
+            standing_alerts.c.fired_ms.is_not(None),
+        )
+        found = self._alerts("list what a subject had", query)
+        lasted = [a for a in found if a.resolved_ms is None or a.resolved_ms >= since_ms]
+        return sorted(lasted, key=lambda alert: (alert.since_ms, alert.number))
 
     def judged(self) -> list[Judged]:
         query = sa.select(memories.c.body).where(memories.c.name.startswith(_JUDGED))

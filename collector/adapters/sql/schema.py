@@ -159,7 +159,7 @@ standing_alerts = sa.Table(
     sa.Column("moved_ms", sa.BigInteger, nullable=False, index=True),
     sa.Column("fired_ms", sa.BigInteger, index=True),
     sa.Column("body", sa.LargeBinary, nullable=False),  # the `Alert`, as JSON
-    sa.Index("ix_standing_alert_key", "rule", "subject_kind", "subject_id"),
+    sa.Index("ix_standing_alert_subject", "subject_id", "subject_kind"),
 )
 alert_steps = sa.Table(
     "alert_step",

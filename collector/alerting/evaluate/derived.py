@@ -17,6 +17,9 @@ _PHASES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
 _LINES = ("voltage_l12_v", "voltage_l23_v", "voltage_l31_v")
 _CURRENTS = ("current_l1_a", "current_l2_a", "current_l3_a")
 _LOADS = ("apparent_power_kva", "active_power_kw", *_CURRENTS, "current_avg_a")
+INPUTS = frozenset(
+    {*_PHASES, *_LINES, "voltage_avg_v", *_LOADS, "reactive_power_kvar", "power_factor"}
+)
 # Nominal voltages between phase and neutral; between phases they are √3 times that. GB/T 156.
 _NOMINAL_V = (220.0, 5_773.5, 20_207.3)
 _NEAR = 0.5  # further than half off: a phase that is dead has no deviation, but a fault

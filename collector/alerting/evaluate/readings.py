@@ -1,30 +1,40 @@
-"""Readings: rows -> observations of the rules on readings. HOT PATH.
+"""Readings: rows as they come -> observations, in time; and which came too late for that. HOT PATH.
 
-It has no memory but how far each meter was judged, and the course of gauges that a rate watches:
-whether something holds already is the life cycle's to know. What came too late to wake anybody is
-only noted here, and judged from the store once the backlog is in, in order of time: gateways send
-a backlog newest first.
+Gateways send a backlog newest first. What came too late to wake anybody is only noted here: it is
+judged from the store, in order of time, once the backlog is in.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from threading import Lock
 
-from collector.alerting.evaluate.plan import Check, Plan, plan_of
-from collector.alerting.lifecycle.damping import LATE_MS, OF_READINGS
+from msgspec import Struct
+
+from collector.alerting.evaluate.look import Looker, OpenAt, Watching
+from collector.alerting.evaluate.plan import Plan
+from collector.alerting.lifecycle.damping import LATE_MS
 from collector.alerting.log import Judged
-from collector.alerting.observation import Observation, Verdict
-from collector.alerting.rule import Rule, When
-from collector.fleet.index import Fleet, Sector
+from collector.alerting.observation import Observation
+from collector.alerting.rule import Rule
+from collector.fleet.index import Fleet
 from collector.store import Row
 
-OpenAt = Callable[[When, int, Sector | None], bool]
-Watching = Mapping[str, frozenset[str]]
+Span = tuple[int, int]
 
-_NONE: frozenset[str] = frozenset()
+
+class Late(Struct, frozen=True, kw_only=True):
+    """What of a gateway came too late: times of the first and the last reading by meter.
+
+    Attributes:
+        back_ms: the clock, when it last reached further back.
+    """
+
+    gateway: str
+    spans: Mapping[str, Span]
+    back_ms: int
 
 
 class Readings:
-    """The rules on readings of one fleet. One thread looks."""
+    """The rules on readings of one fleet. One thread looks; another may judge what came late."""
 
     def __init__(
         self, rules: Iterable[Rule], fleet: Fleet, open_at: OpenAt, judged: Iterable[Judged] = ()
@@ -37,19 +47,17 @@ class Readings:
             open_at: whether a rule with hours of its own looks at an instant.
             judged: as it was kept.
         """
-        self._rules = tuple(rule for rule in rules if isinstance(rule.condition, OF_READINGS))
-        self._fleet = fleet
-        self._open_at = open_at
-        self._plans: dict[str, Plan] = {}
+        self._looker = Looker(rules, fleet, open_at)
         self._newest: dict[str, int] = {}
-        self._late: dict[str, dict[str, tuple[int, int]]] = {}
-        self._meters: dict[str, dict[str, None]] = {}  # in order, by gateway
-        self._courses: dict[tuple[str, str], deque[tuple[int, float]]] = {}
+        self._meters: dict[str, dict[str, None]] = {}  # of each gateway, in order
+        self._lock = Lock()
+        self._late: dict[str, dict[str, Span]] = {}
+        self._back_ms: dict[str, int] = {}
         for one in judged:
             for meter, newest_ms in one.newest.items():
                 self._newest[meter] = max(newest_ms, self._newest.get(meter, 0))
-            self._late[one.gateway] = dict(one.late)
             self._meters[one.gateway] = dict.fromkeys(one.newest)
+            self._late[one.gateway] = dict(one.late)
 
     def look(self, rows: Iterable[Row], watching: Watching, now_ms: int) -> Iterator[Observation]:
         """Look at rows in order of time, one by one as what is seen is taken.
@@ -57,104 +65,54 @@ class Readings:
         Clear readings are left out where no rule watches the meter: `watching` must tell what the
         observations given so far have led to.
         """
-        newest, live_ms = self._newest, now_ms - LATE_MS
+        looker, newest, live_ms = self._looker, self._newest, now_ms - LATE_MS
         for row in rows:
             values, meter, at_ms = row.values, row.meter, row.at_ms
-            plan = self._plan(meter, at_ms)
+            plan = looker.plan(meter, at_ms)
             if plan is None or not values:
                 continue
-            if at_ms < live_ms or at_ms < newest.get(meter, 0):
-                self._note_late(plan, at_ms)
+            newest_ms = newest.get(meter)
+            if at_ms < live_ms or (newest_ms is not None and at_ms < newest_ms):
+                self._note_late(plan, at_ms, now_ms)
                 continue
+            if newest_ms is None:
+                self._meters.setdefault(plan.entry.gateway, {})[meter] = None
             newest[meter] = at_ms
-            if meter in watching or plan.rates or not _is_quiet(plan, values):
-                yield from self._observe(plan, values, at_ms, watching)
-
-    def _plan(self, meter: str, at_ms: int) -> Plan | None:
-        """What to look at; None if there is nothing."""
-        plan = self._plans.get(meter)
-        if plan is None or not plan.entry.valid_from_ms <= at_ms < plan.to_ms:
-            entry = self._fleet.entry(meter, at_ms) if self._rules else None
-            if entry is None:
-                return None
-            plan = self._plans[meter] = plan_of(self._rules, entry)
-            if plan.checks:
-                self._meters.setdefault(entry.gateway, {})[meter] = None
-        return plan if plan.checks else None
-
-    def _observe(
-        self, plan: Plan, values: Mapping[str, float], at_ms: int, watching: Watching
-    ) -> Iterator[Observation]:
-        for check in plan.checks:
-            value = values.get(check.quantity)
-            if value is None and check.derive is not None:
-                value = check.derive(values)
-            if value is None:
-                continue
-            if check.within_ms:
-                value = self._moved_by(plan, check, at_ms, value)
-            verdict, limit = check.judge(value)
-            if verdict is not Verdict.MET and check.rule.id not in watching.get(
-                plan.entry.meter, _NONE
-            ):
-                continue
-            if not check.always and not self._open_at(check.rule.when, at_ms, plan.entry.sector):
-                continue
-            yield Observation(
-                rule=check.rule.id,
-                subject=plan.subject,
-                at_ms=at_ms,
-                verdict=verdict,
-                value=value,
-                limit=limit,
-                unit=check.unit,
-                energy_unit=check.energy_unit,
-                every_ms=plan.entry.cycle_s * 1000,
-            )
-
-    def _moved_by(self, plan: Plan, check: Check, at_ms: int, value: float) -> float:
-        """By how much it moved at most within the rule's time, up or down."""
-        course = self._courses.setdefault((plan.entry.meter, check.rule.id), deque())
-        while course and course[0][0] < at_ms - check.within_ms:
-            course.popleft()
-        moves = [value - before for _, before in course]
-        course.append((at_ms, value))
-        return max(moves, key=abs, default=0.0)
-
-    # ---- how far
+            yield from looker.observe(plan, values, at_ms, watching)
 
     def judged(self, gateways: Iterable[str]) -> list[Judged]:
         """How far these gateways' meters are judged now, for the record of their group."""
-        return [
-            Judged(
-                gateway=gateway,
-                newest={
-                    meter: self._newest[meter]
-                    for meter in self._meters[gateway]
-                    if meter in self._newest
-                },
-                late=dict(self._late.get(gateway, {})),
-            )
-            for gateway in gateways
-            if gateway in self._meters
-        ]
+        found = []
+        for gateway in gateways:
+            late = self._late.get(gateway, {})
+            meters = self._meters.get(gateway, {})
+            if meters or late:
+                newest = {meter: self._newest[meter] for meter in meters}
+                found.append(Judged(gateway=gateway, newest=newest, late=dict(late)))
+        return found
 
-    def _note_late(self, plan: Plan, at_ms: int) -> None:
-        meter = plan.entry.meter
-        late = self._late.setdefault(plan.entry.gateway, {})
-        first, last = late.get(meter, (at_ms, at_ms))
-        late[meter] = (min(first, at_ms), max(last, at_ms))
+    # ---- what came late
 
+    def late(self) -> list[Late]:
+        """What is still to be judged for the record, by gateway."""
+        with self._lock:
+            return [
+                Late(gateway=gateway, spans=dict(spans), back_ms=self._back_ms.get(gateway, 0))
+                for gateway, spans in self._late.items()
+                if spans
+            ]
 
-def _is_quiet(plan: Plan, values: Mapping[str, float]) -> bool:
-    for band in plan.bands:
-        value = values.get(band.quantity)
-        if value is None:
-            if band.derive is None:
-                continue
-            value = band.derive(values)
-            if value is None:
-                continue
-        if not band.low <= value <= band.high:
-            return False
-    return True
+    def is_judged(self, gateway: str, meter: str, span: Span) -> None:
+        """It is in the record; if more came meanwhile, all of it is judged once more."""
+        with self._lock:
+            if self._late.get(gateway, {}).get(meter) == span:
+                del self._late[gateway][meter]
+
+    def _note_late(self, plan: Plan, at_ms: int, now_ms: int) -> None:
+        meter, gateway = plan.entry.meter, plan.entry.gateway
+        with self._lock:
+            late = self._late.setdefault(gateway, {})
+            first, last = late.get(meter, (at_ms + 1, at_ms))
+            if at_ms < first:
+                self._back_ms[gateway] = now_ms
+            late[meter] = (min(first, at_ms), max(last, at_ms))

@@ -1,4 +1,4 @@
-"""Whatever comes, in whatever pieces, with a restart anywhere: the same steps, all of them legal."""
+"""Whatever comes, in whatever pieces, with a restart anywhere: the same steps, all legal."""
 
 from itertools import pairwise
 from typing import Any
