@@ -55,7 +55,7 @@ def test_a_rated_voltage_is_the_nominal_one() -> None:
     assert derived("voltage_deviation_pct", rated, voltage_l1_v=241.5) == pytest.approx(5.0)
 
 
-def test_a_phase_that_is_dead_has_no_deviation() -> None:
+def test_without_a_supply_there_is_no_deviation() -> None:
     assert derived("voltage_deviation_pct", **phases(0, 0, 0)) is None
     assert derived("voltage_deviation_pct", active_power_kw=3.0) is None
 
