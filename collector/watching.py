@@ -32,6 +32,7 @@ from link.mqtt import Link
 from metering.clock import Clock
 from metering.errors import PermanentError
 
+_STORES = frozenset({"store", "record"})  # what the pipeline waits for
 _BUSY_MS = 5_000  # a group under way for longer: the database hangs, and nothing is heard
 
 
@@ -134,7 +135,7 @@ class CentreSigns:
         self._down_ms: int | None = None
 
     def store_away_s(self) -> float:
-        return self._patience.away_s("store", "record")
+        return self._patience.away_s(*_STORES)
 
     def broker_away_s(self) -> float:
         """Since the first time that it was asked and the link was down."""
@@ -155,7 +156,7 @@ class CentreSigns:
         """What is not heard now may be our own fault."""
         busy_ms = self._pipeline.busy_ms
         hangs = busy_ms is not None and self._clock.monotonic_ms() - busy_ms > _BUSY_MS
-        return hangs or not self._link.is_up or self._patience.away_s("store", "record") > 0
+        return hangs or not self._link.is_up or not _STORES.isdisjoint(self._patience.down)
 
 
 def all_rules(settings: CollectorSettings, config: Path, fleet: Fleet) -> tuple[Rule, ...]:
