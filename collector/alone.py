@@ -43,11 +43,13 @@ def served_alone(settings: CollectorSettings, folder: Path) -> Iterator[str]:
         identity = workshop.claim()
         clock, log = workshop.clock, workshop.state.job_log
         log.bury(clock.now_ms())  # we hold the folder: whatever claims to run died with its process
-        desk = IdleDesk(identity, workshop.fleet, workshop.state, workshop.metrics)
+        alert_log = workshop.state.alert_log
+        desk = IdleDesk(identity, workshop.fleet, workshop.state, alert_log, workshop.metrics)
         api = make_api(
             desk,
             workshop.store,
             workshop.state,
+            alert_log,
             workshop.metrics,
             (*workshop.doors(_OneByOne()), make_jobs_door(_idle_jobs(settings, workshop), log)),
         )

@@ -4,14 +4,15 @@ import os
 import random
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
+from collector.adapters.calendar import load_hours
 from collector.adapters.http import HttpServer
 from collector.adapters.zstd import decompress
-from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
@@ -26,6 +27,13 @@ from collector.pipeline import Parts, Pipeline
 from collector.settings import CollectorSettings
 from collector.suspect import Suspects
 from collector.validate import Gate
+from collector.watching import (
+    CentreSigns,
+    all_rules,
+    make_watch,
+    make_watching,
+)
+from collector.watching import Office as WatchingOffice
 from collector.worklist import worklist
 from collector.workshop import Workshop
 from link.broker import broker_of
@@ -41,6 +49,7 @@ _INBOX_LIMIT = 400
 _ROUSE_S = 60.0  # real seconds: a machine's clock that is set back stops no job for longer
 _LOOK_MS = 5_000  # of wall time, between two looks for due jobs
 _SHORTEST_LOOK_S = 0.25
+_WATCH_S = 1.0
 
 
 class StoppedEarly(TransientError):
@@ -86,7 +95,17 @@ class Collector:
             store=identity.id,
             generation=identity.generation,
         )
-        alerts = AlertBook(_rules(settings), self.state.firing())
+        office = WatchingOffice(
+            fleet=self.fleet,
+            alert_log=self.state.alert_log,
+            clock=self._clock,
+            metrics=metrics,
+            patience=patience,
+        )
+        rules = all_rules(settings, folder / settings.config, self.fleet)
+        newest = {reading.meter: reading.at_ms for reading in latest.value}
+        hours = load_hours(folder / settings.config)
+        watching = make_watching(rules, hours.open_at, office, newest)
         self._inbox = Inbox(
             every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
         )
@@ -111,7 +130,9 @@ class Collector:
                 marks=workshop.marks,
                 arrivals=workshop.arrivals,
                 receiver=receiver,
-                alerts=alerts,
+                alerting=watching.alerting,
+                readings=watching.readings,
+                heard=watching.heard,
                 answers=answers,
                 clock=self._clock,
                 metrics=metrics,
@@ -120,7 +141,7 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            worklist(settings, workshop),
+            worklist(settings, workshop, watching),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -137,7 +158,7 @@ class Collector:
                 state=self.state,
                 receiver=receiver,
                 answers=answers,
-                alerts=alerts,
+                alerting=watching.alerting,
                 suspects=suspects,
                 patience=patience,
                 metrics=metrics,
@@ -150,10 +171,21 @@ class Collector:
             *workshop.doors(self.desk.in_turn),
             make_jobs_door(self.jobs, self.state.job_log),
         )
-        api = make_api(self.desk, self.store, self.state, metrics, doors)
+        api = make_api(self.desk, self.store, self.state, self.state.alert_log, metrics, doors)
         self._server = HttpServer(api, settings.api.host, settings.api.port)
         workshop.lock.tell(self._server.url)
-        self._thread = threading.Thread(target=self._work, name="pipeline")
+        centre = CentreSigns(
+            link=self._link,
+            pipeline=self._pipeline,
+            patience=patience,
+            clock=self._clock,
+            failing=lambda: self.jobs.failing,
+        )
+        self._watch = make_watch(watching, office, centre, centre.is_deaf)
+        self._threads = (
+            threading.Thread(target=self._alive, args=(self._work,), name="pipeline"),
+            threading.Thread(target=self._alive, args=(self._look,), name="watch"),
+        )
 
     @property
     def api_url(self) -> str:
@@ -161,7 +193,8 @@ class Collector:
 
     def start(self) -> None:
         self._server.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self._link.start()
         self.jobs.start()
         log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
@@ -177,7 +210,8 @@ class Collector:
         """What is not stored by now stays unacknowledged at the broker and comes again."""
         self._stopping.set()
         self._inbox.close()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._workshop.settling.stop()
         self.jobs.stop()
         self._link.stop()
@@ -192,18 +226,27 @@ class Collector:
         except TransientError as error:  # counts for one figure are no reason to stay
             log.warning("arrivals.lost", error=str(error))
 
-    def _work(self) -> None:
-        """The pipeline's thread. Whatever ends it ends the process: half a collector is none."""
+    def _alive(self, live: Callable[[], None]) -> None:
+        """A thread's life. Whatever ends it ends the process: half a collector is none."""
         try:
-            while not self._inbox.closed:
-                group = self._inbox.group()
-                if group:
-                    self._pipeline.ingest(group, self._link.acknowledge)
-                self.desk.run_errands()
+            live()
         except Exception:
-            log.exception("pipeline.died")
+            log.exception("thread.died", thread=threading.current_thread().name)
             self._failed = True
             self._stopping.set()
+
+    def _work(self) -> None:
+        """The pipeline's."""
+        while not self._inbox.closed:
+            group = self._inbox.group()
+            if group:
+                self._pipeline.ingest(group, self._link.acknowledge)
+            self.desk.run_errands()
+
+    def _look(self) -> None:
+        """The watch's, once a real second."""
+        while not self._stopping.wait(_WATCH_S):
+            self._watch.look()
 
     # ---- the link's listener, on paho's thread
 
@@ -241,16 +284,3 @@ def _topics(settings: CollectorSettings, fleet: Fleet) -> tuple[str, ...]:
     shares = settings.shares or tuple(f"{district}/+" for district in sorted(fleet.stores))
     leaves = (Leaf.STATE, Leaf.LINK, Leaf.BATCH)
     return tuple(subscription(share, leaf) for share in shares for leaf in leaves)
-
-
-def _rules(settings: CollectorSettings) -> tuple[Rule, ...]:
-    return tuple(
-        Rule(
-            id=rule.id,
-            quantity=rule.quantity,
-            fires_above=rule.fires_above,
-            resolves_below=rule.resolves_below,
-            meters=None if rule.meters is None else frozenset(rule.meters),
-        )
-        for rule in settings.rules
-    )

@@ -2,16 +2,29 @@
 
 from collections.abc import Callable
 
+from collector.hindsight import Hindsight
+from collector.hindsight import Parts as HindsightParts
 from collector.jobs.job import CatchUp, Job, Progress
+from collector.jobs.periods import Every
 from collector.jobs.settling import settlement_job
 from collector.quality.words import day_of
 from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
+from collector.watching import Watching
 from collector.workshop import Workshop
 
+_HINDSIGHT_MS = 900_000
+_KEEP_DROPPED_DAYS = 7  # what was pending and never fired
 
-def worklist(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
-    """What runs by itself, in the order in which each has its turn."""
+
+def worklist(
+    settings: CollectorSettings, workshop: Workshop, watching: Watching | None = None
+) -> tuple[Job, ...]:
+    """What runs by itself, in the order in which each has its turn.
+
+    Args:
+        watching: whoever judges alerts; None where nobody does.
+    """
     wanted = settings.jobs
     settlement = Job(
         name="settlement",
@@ -38,7 +51,35 @@ def worklist(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]
         (wanted.verification, verification),
         (wanted.housekeeping, housekeeping),
     )
-    return tuple(job for its, job in every if its.enabled)
+    jobs = tuple(job for its, job in every if its.enabled)
+    if watching is None or not watching.rules:
+        return jobs
+    hindsight = Job(
+        name="hindsight",
+        title="补传告警",
+        schedule=Every(width_ms=_HINDSIGHT_MS),
+        work=_hindsight(workshop, watching),
+    )
+    return (*jobs, hindsight)
+
+
+def _hindsight(workshop: Workshop, watching: Watching) -> Callable[[int, Progress], str]:
+    hindsight = Hindsight(
+        HindsightParts(
+            readings=watching.readings,
+            looker=watching.looker,
+            alerting=watching.alerting,
+            alert_log=workshop.state.alert_log,
+            store=workshop.store,
+            fleet=workshop.fleet,
+            clock=workshop.clock,
+        )
+    )
+
+    def work(_period_ms: int, progress: Progress) -> str:
+        return f"补查 {hindsight.judge(progress)} 块表补传的数据"
+
+    return work
 
 
 def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
@@ -79,7 +120,8 @@ def _housekeeping(
         now_ms = workshop.clock.now_ms()
         batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
         runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
-        said = f"清除 {batches} 个批次摘要、{runs} 条任务记录"
+        dropped = state.alert_log.forget_before(now_ms - _KEEP_DROPPED_DAYS * DAY_MS)
+        said = f"清除 {batches} 个批次摘要、{runs} 条任务记录、{dropped} 条未触发的告警"
         if settings.keep_quarters_days is None:
             return said
         before_ms = now_ms - settings.keep_quarters_days * DAY_MS
