@@ -132,6 +132,10 @@ class Outbox(Protocol):
 
     def waiting(self) -> int: ...
 
+    def forget_before(self, made_ms: int) -> int:
+        """Let go of what was made before then and waits no more; returns how many."""
+        ...
+
 
 class Silence(Struct, frozen=True, kw_only=True):
     """Alerts that match say nothing for a while; they are recorded all the same.

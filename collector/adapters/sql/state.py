@@ -12,6 +12,7 @@ from collector.adapters.sql.entries import SqlEntryBook
 from collector.adapters.sql.epoch_book import SqlEpochBook
 from collector.adapters.sql.findings import SqlFindingBook
 from collector.adapters.sql.job_log import SqlJobLog
+from collector.adapters.sql.outbox import SqlOutbox
 from collector.adapters.sql.schema import (
     alert_entries,
     alerts,
@@ -23,6 +24,7 @@ from collector.adapters.sql.schema import (
     migrate,
     quarantine,
 )
+from collector.adapters.sql.silences import SqlSilenceBook
 from collector.small_state import AlertEntry, GatewayRecord, Quarantined, Record
 from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
@@ -35,8 +37,8 @@ class SqlSmallState:
     """The pipeline's thread records and rewinds; other threads may read, and use the books.
 
     Attributes:
-        dirty_book, entry_book, epoch_book, finding_book, job_log: the other ports, in the same
-            database.
+        dirty_book, entry_book, epoch_book, finding_book, job_log, outbox, silence_book: the other
+            ports, in the same database.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,6 +55,8 @@ class SqlSmallState:
         self.epoch_book = SqlEpochBook(self._database)
         self.finding_book = SqlFindingBook(self._database)
         self.job_log = SqlJobLog(self._database)
+        self.outbox = SqlOutbox(self._database)
+        self.silence_book = SqlSilenceBook(self._database)
         try:
             with self._database.writing("open the small state") as connection:
                 migrate(connection)

@@ -8,6 +8,7 @@ from collector.alerting.dispatch.memory import Shadow, Tracked
 from collector.alerting.dispatch.muting import linger_of
 from collector.alerting.dispatch.sitting import Sitting
 from collector.alerting.notify.content import Cause
+from collector.alerting.notify.match import group_of
 from collector.alerting.subject import Subject
 
 _OPEN = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
@@ -73,7 +74,7 @@ def _resolved(sitting: Sitting, step: Transition) -> None:
 def _tracked(sitting: Sitting, alert: Alert, ended: dict[tuple[str, Subject], int]) -> Tracked:
     """An alert that fires again before its end was told goes on where it was."""
     fresh = Tracked(
-        rule=alert.rule, subject=alert.subject, seen_ms=min(alert.moved_ms, sitting.now_ms)
+        group=group_of(alert), subject=alert.subject, seen_ms=min(alert.moved_ms, sitting.now_ms)
     )
     number = ended.pop(_key(fresh), None)
     if number is None:
@@ -88,4 +89,4 @@ def _tracked(sitting: Sitting, alert: Alert, ended: dict[tuple[str, Subject], in
 
 
 def _key(tracked: Tracked) -> tuple[str, Subject]:
-    return tracked.rule, tracked.subject
+    return tracked.group, tracked.subject

@@ -14,12 +14,12 @@ from collector.alerting.notify.settings import MassSettings
 PREFIX = "mass/"
 
 
-def family_of(settings: MassSettings, rule: str) -> str:
-    """The name of the rules that count as one, or the rule itself."""
-    for name, rules in settings.together.items():
-        if any(_is(rule, one) for one in rules):
+def family_of(settings: MassSettings, group: str) -> str:
+    """The name of the groups that count as one, or the group itself."""
+    for name, groups in settings.together.items():
+        if any(_is(group, one) for one in groups):
             return name
-    return rule
+    return group
 
 
 def family_of_chain(chain: str) -> str:
@@ -42,7 +42,7 @@ def _counts(sitting: Sitting, new: Iterable[Need]) -> Counter[tuple[str, str]]:
     settings = sitting.settings.mass
     since_ms = sitting.now_ms - settings.window_ms
     counts = Counter(
-        (family_of(settings, tracked.rule), receiver)
+        (family_of(settings, tracked.group), receiver)
         for tracked in sitting.memory.alerts.values()
         if tracked.seen_ms > since_ms
         for receiver, told in tracked.told.items()
@@ -51,14 +51,14 @@ def _counts(sitting: Sitting, new: Iterable[Need]) -> Counter[tuple[str, str]]:
     for need in new:
         tracked = sitting.memory.alerts[need.alert.number]
         if tracked.seen_ms > since_ms:
-            counts[family_of(settings, tracked.rule), need.receiver] += 1
+            counts[family_of(settings, tracked.group), need.receiver] += 1
     return counts
 
 
 def _moved(sitting: Sitting, need: Need, counts: Counter[tuple[str, str]]) -> Need:
     settings, now_ms = sitting.settings.mass, sitting.now_ms
     tracked = sitting.memory.alerts[need.alert.number]
-    family = family_of(settings, need.alert.rule)
+    family = family_of(settings, tracked.group)
     own = tracked.mass.get(need.receiver)
     if own is None:
         own = _joined(sitting, tracked, family, need.receiver, counts)
@@ -100,5 +100,5 @@ def _forget(sitting: Sitting) -> None:
         del masses[name]
 
 
-def _is(rule: str, wanted: str) -> bool:
-    return rule.startswith(wanted[:-1]) if wanted.endswith("*") else rule == wanted
+def _is(group: str, wanted: str) -> bool:
+    return group.startswith(wanted[:-1]) if wanted.endswith("*") else group == wanted

@@ -41,6 +41,7 @@ class Tracked(Struct, kw_only=True, omit_defaults=True):
     """One alert that fires, or whose end is still to be told.
 
     Attributes:
+        group: the matter: the same one may fire again under another rule of it.
         seen_ms: when it fired.
         clock_ms: since when somebody knows and nobody has acknowledged; None: nobody knows.
         told: by receiver.
@@ -50,7 +51,7 @@ class Tracked(Struct, kw_only=True, omit_defaults=True):
         gone: as it was when it resolved.
     """
 
-    rule: str
+    group: str
     subject: Subject
     seen_ms: int
     clock_ms: int | None = None

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from collector.alerting.notify.compile import compile_notify
 from collector.alerting.notify.document import (
+    NO_CHAIN,
     ChannelSpec,
     InhibitionSpec,
     MatchSpec,
@@ -73,9 +74,9 @@ def problems(document: NotifyDocument, known: Known) -> Iterator[Problem]:
     for path, spec in _matches(document):
         yield from _known(path, spec, known)
     for t, together in enumerate(document.mass.together):
-        for r, rule in enumerate(together.rules):
-            path = ("mass", "together", t, "rules", r)
-            yield from _look_up(path, "rule", rule, known.rules)
+        for g, group in enumerate(together.groups):
+            path = ("mass", "together", t, "groups", g)
+            yield from _look_up(path, "group", group, known.groups)
 
 
 def _names(document: NotifyDocument) -> Iterator[Problem]:
@@ -144,8 +145,8 @@ def _targets(document: NotifyDocument) -> Iterator[Problem]:
             if name not in known:
                 yield Problem((*path, t), _unknown("receiver or role", name, known))
     for path, spec in _tree(document.route):
-        if spec.escalation is not None and spec.escalation not in chains:
-            yield Problem((*path, "escalation"), _unknown("chain", spec.escalation, chains))
+        if spec.escalation not in (None, NO_CHAIN, *chains):
+            yield Problem((*path, "escalation"), _unknown("chain", str(spec.escalation), chains))
 
 
 def _named_targets(document: NotifyDocument) -> Iterator[tuple[KeyPath, tuple[str, ...]]]:

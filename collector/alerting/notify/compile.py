@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from collector.alerting.notify.document import (
+    NO_CHAIN,
     ChannelSpec,
     DailySpec,
     InhibitionSpec,
@@ -86,7 +87,7 @@ def compile_notify(document: NotifyDocument) -> NotifySettings:
             window_ms=mass.window_s * _S,
             wait_ms=mass.wait_s * _S,
             interval_ms=mass.interval_s * _S,
-            together={spec.name: spec.rules for spec in mass.together},
+            together={spec.name: spec.groups for spec in mass.together},
         ),
         replay=ReplaySettings(
             quiet_ms=document.replay.quiet_min * _MIN, listed=document.replay.listed
@@ -169,9 +170,15 @@ def _route(spec: RouteSpec, above: Route) -> Route:
         wait_ms={**above.wait_ms, **_by_severity(spec.group_wait_s, _S)},
         interval_ms={**above.interval_ms, **_by_severity(spec.group_interval_s, _S)},
         repeat_ms={**above.repeat_ms, **_by_severity(spec.repeat_interval_s, _S)},
-        escalation=above.escalation if spec.escalation is None else spec.escalation,
+        escalation=_chain(spec, above),
     )
     return structs.replace(route, routes=tuple(_route(child, route) for child in spec.routes))
+
+
+def _chain(spec: RouteSpec, above: Route) -> str:
+    if spec.escalation is None:
+        return above.escalation
+    return "" if spec.escalation == NO_CHAIN else spec.escalation
 
 
 def _by_severity(spec: SecondsSpec | MinutesSpec, unit_ms: int) -> dict[Severity, int]:

@@ -73,7 +73,7 @@ class Content(Struct, frozen=True, kw_only=True):
         labels: what the alerts of its group share: (attribute, value).
         lines: what is to be said, the worst first, what is over last.
         standing: of the same group, told before and still so.
-        family: of a mass digest: the rule, or the name of the rules that count as one.
+        family: of a mass digest: the group of rules, or the name of those that count as one.
         gateway: of a replay digest; empty for what is read by none.
         unlisted: so many more than `lines` there are.
     """

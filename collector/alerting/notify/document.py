@@ -15,6 +15,8 @@ from collector.fleet.index import Sector
 from documents.secret import Secret
 from documents.strict import Strict, matching
 
+NO_CHAIN = "none"
+
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[
     str,
@@ -164,7 +166,7 @@ class OverdueSpec(Strict):
 
 class TogetherSpec(Strict):
     name: Name
-    rules: Patterns
+    groups: Patterns
 
 
 class MassSpec(Strict):

@@ -153,7 +153,7 @@ class MassSettings(Struct, frozen=True, kw_only=True):
     """When alerts become one digest.
 
     Attributes:
-        together: rules that count as one, by a name for them; any other counts alone.
+        together: groups of rules that count as one, by a name for them; any other counts alone.
     """
 
     more_than: int = 20
