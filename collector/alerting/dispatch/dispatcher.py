@@ -16,7 +16,7 @@ from collector.alerting.dispatch.digests import history_since, tell_digests
 from collector.alerting.dispatch.flush import flush
 from collector.alerting.dispatch.intake import live_of, take_in
 from collector.alerting.dispatch.mass import regroup
-from collector.alerting.dispatch.memory import read_memory, set_back, write_memory
+from collector.alerting.dispatch.memory import Memory, read_memory, set_back, write_memory
 from collector.alerting.dispatch.muting import Muting
 from collector.alerting.dispatch.needs import needs_of
 from collector.alerting.dispatch.routing import Routing
@@ -111,9 +111,12 @@ class Dispatcher:
             stuck=frozenset(one.notice.chain for one in outlook.unsent if one.is_waiting),
         )
         take_in(sitting, outlook.steps, complete=outlook.complete)
-        muting = self._muting(sitting, outlook)
-        needs = regroup(sitting, needs_of(sitting, muting))
-        flush(sitting, needs, muting.inhibited)
+        muting = self._muting(known, outlook, now_ms)
+        # What is told starts clocks of its own: look again until nothing more is due.
+        while flush(sitting, regroup(sitting, needs_of(sitting, muting)), muting.inhibited):
+            sitting.wakes.clear()
+        for shadow in known.shadows:
+            sitting.wake(shadow.until_ms)
         tell_backlogs(sitting)
         tell_digests(sitting, outlook.history)
         tell_undelivered(sitting, outlook.unsent)
@@ -129,11 +132,8 @@ class Dispatcher:
             wake_ms=min(wakes, default=None),
         )
 
-    def _muting(self, sitting: Sitting, outlook: Outlook) -> Muting:
-        memory, now_ms = sitting.memory, sitting.now_ms
+    def _muting(self, memory: Memory, outlook: Outlook, now_ms: int) -> Muting:
         memory.shadows = [shadow for shadow in memory.shadows if shadow.until_ms > now_ms]
-        for shadow in memory.shadows:
-            sitting.wake(shadow.until_ms)
         muting = Muting(self._office.settings.inhibitions, outlook.silences, now_ms)
         muting.expose(outlook.open_alerts, (shadow.alert for shadow in memory.shadows))
         return muting

@@ -23,11 +23,14 @@ class _Ready(Struct, frozen=True, kw_only=True):
     needs: tuple[Need, ...]
 
 
-def flush(sitting: Sitting, needs: Iterable[Need], inhibited: Collection[int]) -> None:
+def flush(sitting: Sitting, needs: Iterable[Need], inhibited: Collection[int]) -> bool:
     """Plan what is due; what is due later is looked at again then.
 
     Args:
         inhibited: alerts that are hidden, which stand in no notice.
+
+    Returns:
+        Whether anything was due.
     """
     by_chain: dict[str, list[Need]] = {}
     for need in needs:
@@ -40,6 +43,7 @@ def flush(sitting: Sitting, needs: Iterable[Need], inhibited: Collection[int]) -
     for one in _bundled(sitting, ready):
         _tell(sitting, one, inhibited)
     _forget(sitting, by_chain)
+    return bool(ready)
 
 
 def _goes_now(sitting: Sitting, chain: str, needs: Sequence[Need]) -> bool:
