@@ -1,6 +1,6 @@
 """Notice: what is to be said to whom; silences; and the ports to where both are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -106,8 +106,17 @@ class Outbox(Protocol):
         """What the last `plan` kept; empty and 0 at first."""
         ...
 
-    def due(self, now_ms: int, limit: int, *, ahead_ms: int | None = None) -> list[Queued]:
+    def due(
+        self,
+        now_ms: int,
+        limit: int,
+        *,
+        ahead_ms: int | None = None,
+        receivers: Collection[str] | None = None,
+    ) -> list[Queued]:
         """Waiting notices whose time has come, in order; of each chain only its first.
+
+        Only those of some receivers, if they are named.
 
         What was made later than now was made before the clock was set back, and is due; so is
         what waits for an instant more than `ahead_ms` from now, longer than anybody would wait.
@@ -177,7 +186,11 @@ class Said(Struct, frozen=True, kw_only=True):
 
 
 class Channel(Protocol):
-    """One way to a person. Blocks for at most its timeout; never raises for a failed delivery."""
+    """One way to a person. Blocks for at most its timeout; never raises for a failed delivery.
+
+    Threads may share it. Channels of one name go the same way (one mail server, one gateway): what
+    fails for several receivers in a row is left alone for a while.
+    """
 
     name: str
 

@@ -122,6 +122,13 @@ def test_what_failed_waits_for_its_time_and_holds_its_chain(outbox: Outbox) -> N
     assert outbox.due(500, 1)[0].notice.key == "a1"
 
 
+def test_what_is_due_can_be_asked_for_some_receivers(outbox: Outbox) -> None:
+    outbox.plan([notice("a", receiver="duty"), notice("b", receiver="bureau")], b"", 1)
+
+    assert [q.notice.key for q in outbox.due(100, 9, receivers={"bureau"})] == ["b"]
+    assert outbox.due(100, 9, receivers=()) == []
+
+
 def test_nothing_is_due_before_its_time(outbox: Outbox) -> None:
     outbox.plan([structs.replace(notice("a"), due_ms=700)], b"", 1)
 

@@ -1,6 +1,6 @@
 """An `Outbox` in memory, held to the same contract as the real one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import structs
 
@@ -36,14 +36,24 @@ class FakeOutbox:
         self._answer()
         return self._memory
 
-    def due(self, now_ms: int, limit: int, *, ahead_ms: int | None = None) -> list[Queued]:
+    def due(
+        self,
+        now_ms: int,
+        limit: int,
+        *,
+        ahead_ms: int | None = None,
+        receivers: Collection[str] | None = None,
+    ) -> list[Queued]:
         self._answer()
         return [
             queued
             for queued in self._firsts()
-            if queued.again_ms <= now_ms
-            or queued.notice.made_ms > now_ms
-            or (ahead_ms is not None and queued.again_ms > now_ms + ahead_ms)
+            if (receivers is None or queued.notice.receiver in receivers)
+            and (
+                queued.again_ms <= now_ms
+                or queued.notice.made_ms > now_ms
+                or (ahead_ms is not None and queued.again_ms > now_ms + ahead_ms)
+            )
         ][:limit]
 
     def next_due_ms(self) -> int | None:

@@ -123,7 +123,7 @@ class Scene:
             state=more.pop("state", AlertState.FIRING),
             since_ms=more.pop("since_ms", self.now_ms),
             at_ms=self.now_ms,
-            fired_ms=self.now_ms,
+            fired_ms=more.pop("fired_ms", self.now_ms),
             moved_ms=self.now_ms,
             group=group,
             **more,
@@ -195,6 +195,7 @@ class Scene:
     def passes(self, time: str) -> None:
         """Let time pass, planning whenever the dispatcher asked for it."""
         end_ms = self.now_ms + ms(time)
+        self.plan()
         while self._wake_ms is not None and self._wake_ms <= end_ms:
             self.now_ms = max(self._wake_ms, self.now_ms)
             self.plan()
@@ -222,7 +223,8 @@ class Scene:
         assert len(kept) == len(first.notices), "a key was given twice"
         assert first.wake_ms is None or first.wake_ms > self.now_ms
         self._wake_ms = first.wake_ms
-        self._deliver()
+        if self._deliver():
+            self.plan()  # a sender says when something fails
 
     def _planned(self, memory: bytes, cursor: int):
         dispatcher = Dispatcher(self.settings, PlainRenderer(), self._classify, self._paging)
@@ -245,17 +247,15 @@ class Scene:
             self.now_ms,
         )
 
-    def _deliver(self) -> None:
-        """A sender that is never late, and tries again at every plan."""
-        while due := [
-            queued
-            for queued in self.outbox.due(self.now_ms, 99)
-            if queued.notice.receiver not in self.away or queued.again_ms <= self.now_ms
-        ]:
+    def _deliver(self) -> bool:
+        """A sender that is never late, when it is looked at; whether something failed."""
+        failed = False
+        while due := self.outbox.due(self.now_ms, 99):
             for queued in due:
-                self._try(queued.notice)
+                failed |= not self._try(queued.notice)
+        return failed
 
-    def _try(self, notice) -> None:
+    def _try(self, notice) -> bool:
         reached = notice.receiver not in self.away
         attempt = Attempt(
             notice=notice.number,
@@ -268,6 +268,7 @@ class Scene:
             self.delivered.append(f"{clock_of(self.now_ms)} {notice.receiver} {notice.subject}")
         state = NoticeState.SENT if reached else NoticeState.WAITING
         self.outbox.tried(attempt, state, self.now_ms + ms("10m"))
+        return reached
 
     def gives_up(self, number: int) -> None:
         attempt = Attempt(

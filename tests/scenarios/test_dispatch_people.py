@@ -1,4 +1,4 @@
-"""What people do about alerts: acknowledge, silence, sleep; and who hears of it when they do not."""
+"""What people do about alerts: acknowledge, silence, sleep; and who hears of it else."""
 
 from datetime import timedelta
 

@@ -1,6 +1,6 @@
 """SqlOutbox: notices until a channel took them, and every try, in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -34,11 +34,20 @@ class SqlOutbox:
             row = connection.execute(query).one_or_none()
         return (b"", 0) if row is None else (row.body, row.cursor)
 
-    def due(self, now_ms: int, limit: int, *, ahead_ms: int | None = None) -> list[Queued]:
+    def due(
+        self,
+        now_ms: int,
+        limit: int,
+        *,
+        ahead_ms: int | None = None,
+        receivers: Collection[str] | None = None,
+    ) -> list[Queued]:
         its_time = [table.c.again_ms <= now_ms, table.c.made_ms > now_ms]
         if ahead_ms is not None:
             its_time.append(table.c.again_ms > now_ms + ahead_ms)
         query = sa.select(table).where(table.c.number.in_(_firsts()), sa.or_(*its_time))
+        if receivers is not None:
+            query = query.where(table.c.receiver.in_(receivers))
         with self._database.reading("look for due notices") as connection:
             rows = connection.execute(query.order_by(table.c.number).limit(limit)).all()
         return [_queued(row) for row in rows]

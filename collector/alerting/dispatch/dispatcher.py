@@ -31,12 +31,11 @@ class Outlook(Struct, frozen=True, kw_only=True):
     """What a plan looks at.
 
     Attributes:
-        steps: those not planned for yet, in order.
+        steps: all that were not planned for yet, in order.
         open_alerts: as they stand after the last step there is.
         silences: those in force, at least.
         unsent: notices tried in vain, and those given up lately.
         history: what moved since `Dispatcher.history_since`; empty where that is None.
-        complete: there are no more steps than these.
     """
 
     steps: Sequence[Transition] = ()
@@ -44,7 +43,6 @@ class Outlook(Struct, frozen=True, kw_only=True):
     silences: Sequence[Silence] = ()
     unsent: Sequence[Unsent] = ()
     history: Sequence[Alert] = ()
-    complete: bool = True
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -110,7 +108,7 @@ class Dispatcher:
             live=live_of(outlook.open_alerts),
             stuck=frozenset(one.notice.chain for one in outlook.unsent if one.is_waiting),
         )
-        take_in(sitting, outlook.steps, complete=outlook.complete)
+        take_in(sitting, outlook.steps)
         muting = self._muting(known, outlook, now_ms)
         # What is told starts clocks of its own: look again until nothing more is due.
         while flush(sitting, regroup(sitting, needs_of(sitting, muting)), muting.inhibited):

@@ -19,12 +19,8 @@ def live_of(alerts: Iterable[Alert]) -> dict[int, Alert]:
     return {alert.number: alert for alert in alerts if alert.state in _OPEN and not alert.replayed}
 
 
-def take_in(sitting: Sitting, steps: Sequence[Transition], *, complete: bool) -> None:
-    """Take in steps, in order, and whatever is live.
-
-    Args:
-        complete: there are no more steps: what is neither live nor resolved is forgotten.
-    """
+def take_in(sitting: Sitting, steps: Sequence[Transition]) -> None:
+    """Take in steps, in order, and whatever is live; what is neither that nor over is forgotten."""
     memory = sitting.memory
     for step in steps:
         _take(sitting, step)
@@ -32,11 +28,9 @@ def take_in(sitting: Sitting, steps: Sequence[Transition], *, complete: bool) ->
     for number, alert in sitting.live.items():
         if number not in memory.alerts:
             memory.alerts[number] = _tracked(sitting, alert, ended)
-    if complete:
-        known = memory.alerts.items()
-        lost = [n for n, one in known if one.gone is None and n not in sitting.live]
-        for number in lost:
-            del memory.alerts[number]
+    known = memory.alerts.items()
+    for number in [n for n, one in known if one.gone is None and n not in sitting.live]:
+        del memory.alerts[number]
 
 
 def _take(sitting: Sitting, step: Transition) -> None:

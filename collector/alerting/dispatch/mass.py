@@ -38,7 +38,7 @@ def regroup(sitting: Sitting, needs: Iterable[Need]) -> list[Need]:
 
 
 def _counts(sitting: Sitting, new: Iterable[Need]) -> Counter[tuple[str, str]]:
-    """How many fired within the window, by family and receiver, told or not."""
+    """How many are to be told, or were told and fired within the window, by family and receiver."""
     settings = sitting.settings.mass
     since_ms = sitting.now_ms - settings.window_ms
     counts = Counter(
@@ -50,8 +50,7 @@ def _counts(sitting: Sitting, new: Iterable[Need]) -> Counter[tuple[str, str]]:
     )
     for need in new:
         tracked = sitting.memory.alerts[need.alert.number]
-        if tracked.seen_ms > since_ms:
-            counts[family_of(settings, tracked.group), need.receiver] += 1
+        counts[family_of(settings, tracked.group), need.receiver] += 1
     return counts
 
 

@@ -1,6 +1,6 @@
 """Undelivered: notices that no channel takes -> word to somebody else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from collector.alerting.dispatch.sitting import Sitting
 from collector.alerting.notice import NoticeKind, NoticeState, Unsent
@@ -8,35 +8,41 @@ from collector.alerting.notify.content import Content, Trouble
 
 
 def tell_undelivered(sitting: Sitting, unsent: Sequence[Unsent]) -> None:
-    """One word for each receiver that cannot be reached, again after a while."""
-    memory, now_ms = sitting.memory, sitting.now_ms
+    """One word about everybody who cannot be reached, and again after a while.
+
+    A server that is away keeps many from being reached, one after the other: whoever joins them
+    waits for the next word, which is not before as long a time has passed as the first one waited.
+    """
+    told = sitting.memory.undelivered
     troubles = _troubles(sitting, unsent)
-    for receiver in [name for name in memory.undelivered if name not in troubles]:
-        del memory.undelivered[receiver]
-    settings = sitting.settings.undelivered
+    for receiver in [name for name in told if name not in troubles]:
+        del told[receiver]
+    settings, now_ms = sitting.settings.undelivered, sitting.now_ms
+    free_ms = max((at_ms + settings.after_ms for at_ms in told.values()), default=now_ms)
+    due = []
     for receiver, trouble in sorted(troubles.items()):
-        told_ms = memory.undelivered.get(receiver)
-        at_ms = trouble.since_ms + settings.after_ms
-        if told_ms is not None:
-            at_ms = told_ms + settings.again_ms
-        elif trouble.failed:
-            at_ms = now_ms
+        if receiver in told:
+            at_ms = told[receiver] + settings.again_ms
+        else:
+            at_ms = max(now_ms if trouble.failed else trouble.since_ms + settings.after_ms, free_ms)
         if at_ms > now_ms:
             sitting.wake(at_ms)
-        elif _tell(sitting, trouble, troubles):
-            memory.undelivered[receiver] = now_ms
+        else:
+            due.append(receiver)
+    long = [one for name, one in sorted(troubles.items()) if name in due or name in told]
+    if due and _tell(sitting, long, troubles):
+        told.update((trouble.receiver, now_ms) for trouble in long)
 
 
 def _troubles(sitting: Sitting, unsent: Sequence[Unsent]) -> dict[str, Trouble]:
     by_receiver: dict[str, list[Unsent]] = {}
     for one in unsent:
         by_receiver.setdefault(one.notice.receiver, []).append(one)
+    known = sitting.settings.receivers
     return {
         receiver: Trouble(
             receiver=receiver,
-            title=sitting.settings.receivers[receiver].title
-            if receiver in sitting.settings.receivers
-            else receiver,
+            title=known[receiver].title if receiver in known else receiver,
             waiting=sum(one.state is NoticeState.WAITING for one in its),
             failed=sum(one.state is NoticeState.FAILED for one in its),
             since_ms=min(one.notice.made_ms for one in its),
@@ -46,21 +52,19 @@ def _troubles(sitting: Sitting, unsent: Sequence[Unsent]) -> dict[str, Trouble]:
     }
 
 
-def _tell(sitting: Sitting, trouble: Trouble, troubles: Mapping[str, Trouble]) -> bool:
-    """False where nobody can be reached: it is looked at again with the next plan."""
-    reached = [
-        name
-        for name in sitting.office.routing.everybody(sitting.settings.undelivered.to)
-        if name not in troubles
-    ]
-    for name in reached:
-        chain = f"undelivered/{name}/{trouble.receiver}"
+def _tell(sitting: Sitting, troubles: Sequence[Trouble], away: Collection[str]) -> bool:
+    """The first who can be reached; False where nobody can: it is looked at with the next plan."""
+    for name in sitting.office.routing.everybody(sitting.settings.undelivered.to):
+        if name in away:
+            continue
+        chain = f"undelivered/{name}"
         content = Content(
             kind=NoticeKind.UNDELIVERED,
             receiver=name,
             title=sitting.title(name),
             now_ms=sitting.now_ms,
-            troubles=(trouble,),
+            troubles=tuple(troubles),
         )
-        sitting.say(f"{chain}/{trouble.since_ms}/{sitting.now_ms}", chain, content, ())
-    return bool(reached)
+        sitting.say(f"{chain}/{sitting.now_ms}", chain, content, ())
+        return True
+    return False
