@@ -12,7 +12,7 @@ from collector.alerting.rule import Above, Below, Outside, Rate, Rule, Scope, Wh
 from collector.fleet.index import Sector
 from collector.store import Row
 from collector.validate import tags_of
-from tests.fakes.alerting import MINUTE_MS, START_MS, at, threshold
+from tests.fakes.alerting import MINUTE_MS, START_MS, always_open, at, threshold
 from tests.fakes.centre import example_fleet
 
 FLEET = example_fleet()

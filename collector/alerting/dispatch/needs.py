@@ -1,0 +1,135 @@
+"""Needs: alerts and what was told of them -> what is to be told, to whom, from when on."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from collector.alerting.alert import Alert, AlertState
+from collector.alerting.dispatch.escalation import overdue, stages
+from collector.alerting.dispatch.intake import ring
+from collector.alerting.dispatch.memory import Told, Tracked
+from collector.alerting.dispatch.muting import Muting
+from collector.alerting.dispatch.need import Need
+from collector.alerting.dispatch.routing import Target, labels
+from collector.alerting.dispatch.sitting import Sitting, short
+from collector.alerting.notify.content import Cause
+
+
+class _Case(Struct, frozen=True, kw_only=True):
+    """One alert under review."""
+
+    alert: Alert
+    tracked: Tracked
+    now_ms: int
+
+
+def needs_of(sitting: Sitting, muting: Muting) -> list[Need]:
+    """Everything that is to be told now or later; what hides an alert is noted with it."""
+    found: list[Need] = []
+    for number, tracked in sitting.memory.alerts.items():
+        alert = tracked.gone or sitting.live.get(number)
+        if alert is not None:
+            case = _Case(alert=alert, tracked=tracked, now_ms=sitting.now_ms)
+            found += _of_one(sitting, case, muting)
+    return found
+
+
+def _of_one(sitting: Sitting, case: _Case, muting: Muting) -> Iterator[Need]:
+    tracked, firing = case.tracked, case.alert.state is AlertState.FIRING
+    hidden = muting.hidden(case.alert)
+    if hidden.until_ms is not None:
+        tracked.hushed = True
+        sitting.wake(hidden.until_ms)
+        return
+    if tracked.hushed:
+        tracked.hushed = False
+        if firing:
+            ring(tracked, Cause.SILENCE_ENDED, case.now_ms)
+    if tracked.gone is not None:
+        yield from _resolved(sitting, case)
+        return
+    if hidden.inhibited:
+        tracked.covered = hidden.covered
+        return
+    if tracked.covered:
+        tracked.covered = False
+        if firing:
+            ring(tracked, Cause.UNCOVERED, case.now_ms)
+    yield from _standing(sitting, case)
+
+
+def _resolved(sitting: Sitting, case: _Case) -> Iterator[Need]:
+    """Only to whom was told of it; of a flapping one when it has lasted."""
+    flapping = sitting.settings.flapping
+    alert, gone_ms = case.alert, case.tracked.gone_ms
+    lasting = alert.flaps >= flapping.fires
+    for receiver, told in _known(sitting, case.tracked):
+        route = sitting.office.routing.route(told.route)
+        due_ms = gone_ms + (flapping.calm_ms if lasting else route.wait_ms[alert.severity])
+        yield Need(
+            alert=alert,
+            receiver=receiver,
+            chain=told.chain,
+            route=route,
+            cause=Cause.RESOLVED,
+            due_ms=due_ms,
+            from_ms=due_ms if lasting else 0,
+        )
+
+
+def _standing(sitting: Sitting, case: _Case) -> Iterator[Need]:
+    if case.alert.state is AlertState.FIRING:
+        for target in sitting.office.routing.targets(case.alert):
+            if target.receiver not in case.tracked.told:
+                yield _new(case, target)
+        yield from stages(sitting, case.alert, case.tracked)
+    for receiver, told in _known(sitting, case.tracked):
+        need = _again(sitting, case, receiver, told)
+        if need is not None:
+            yield need
+    yield from overdue(sitting, case.alert, case.tracked)
+
+
+def _new(case: _Case, target: Target) -> Need:
+    alert, route = case.alert, target.route
+    group = short("\n".join("=".join(pair) for pair in labels(route, alert)))
+    return Need(
+        alert=alert,
+        receiver=target.receiver,
+        chain=f"route/{route.name}/{target.receiver}/{group}",
+        route=route,
+        cause=Cause.NEW,
+        due_ms=case.tracked.seen_ms + route.wait_ms[alert.severity],
+    )
+
+
+def _again(sitting: Sitting, case: _Case, receiver: str, told: Told) -> Need | None:
+    """What is to be said once more to somebody who knows."""
+    alert, route = case.alert, sitting.office.routing.route(told.route)
+    wait_ms = route.wait_ms[alert.severity]
+    firing = alert.state is AlertState.FIRING
+    from_ms = 0
+    if alert.severity.rank > told.severity.rank:
+        cause, due_ms = Cause.WORSE, min(alert.moved_ms, case.now_ms) + wait_ms
+    elif firing and told.again is not None:
+        cause, due_ms = told.again, told.again_ms + wait_ms
+    elif firing and not told.escalated and told.chain not in sitting.stuck:
+        cause, due_ms = Cause.REPEAT, told.at_ms + route.repeat_ms[alert.severity]
+        from_ms = due_ms
+    else:
+        return None
+    return Need(
+        alert=alert,
+        receiver=receiver,
+        chain=told.chain,
+        route=route,
+        cause=cause,
+        due_ms=due_ms,
+        from_ms=from_ms,
+    )
+
+
+def _known(sitting: Sitting, tracked: Tracked) -> Iterator[tuple[str, Told]]:
+    """Those told whom the configuration still has."""
+    receivers = sitting.settings.receivers
+    return ((name, told) for name, told in tracked.told.items() if name in receivers)
