@@ -21,6 +21,7 @@ _AT_ONCE = 1000
 _MANY = 10_000  # silences in force, or alerts of a digest's week: more than anybody reads
 _UNWRITTEN = 500  # steps that came to nothing, and are read again after a restart
 _LONGEST_WAIT_S = 30.0  # so late is noticed, at the latest, that a clock was set
+_SENT_BY_MS = 60_000  # what is not even tried by then waits for something
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 10.0
 _STOP_S = 10.0
@@ -146,13 +147,15 @@ class Notifier:
             steps=steps,
             open_alerts=list(self._open.values()),
             silences=parts.silences.silences(at_ms=now_ms, limit=_MANY),
-            unsent=parts.outbox.unsent(failed_since_ms=now_ms - DAY_MS),
+            unsent=parts.outbox.unsent(
+                failed_since_ms=now_ms - DAY_MS, made_before_ms=now_ms - _SENT_BY_MS
+            ),
             history=history,
         )
 
     def _keep(self, plan: Plan) -> None:
         idle = not plan.notices and not plan.changed
-        if idle and self._cursor - self._written < _UNWRITTEN:
-            return
-        self._parts.outbox.plan(plan.notices, plan.memory, self._cursor)
-        self._memory, self._written = plan.memory, self._cursor
+        if not idle or self._cursor - self._written >= _UNWRITTEN:
+            self._parts.outbox.plan(plan.notices, plan.memory, self._cursor)
+            self._written = self._cursor
+        self._memory = plan.memory

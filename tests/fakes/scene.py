@@ -238,7 +238,9 @@ class Scene:
                     if alert.state is not AlertState.RESOLVED
                 ],
                 silences=self.silence_book.silences(at_ms=self.now_ms),
-                unsent=self.outbox.unsent(failed_since_ms=self.now_ms - ms("1d")),
+                unsent=self.outbox.unsent(
+                    failed_since_ms=self.now_ms - ms("1d"), made_before_ms=self.now_ms - ms("1m")
+                ),
                 history=()
                 if since_ms is None
                 else [one for one in self._alerts.values() if one.moved_ms >= since_ms],

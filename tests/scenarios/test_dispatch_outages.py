@@ -360,10 +360,10 @@ def test_a_mail_server_that_is_away_for_a_day_delays_and_repeats_nothing() -> No
     ]
     said = [line for line in scene.said() if "admin" in line or "escalation" in line]
     assert said == [
-        "03-02 09:15 admin undelivered: duty 1 waiting, 0 failed: 550",
-        "03-02 09:15 head escalation: escalation red leak m1",
-        "03-02 09:30 bureau escalation: escalation red leak m1",
-        "03-02 09:30 health escalation: escalation red leak m1",
+        "03-02 09:15 admin undelivered: duty 2 waiting, 0 failed: 550",
+        "03-02 09:16 head escalation: escalation red leak m1",
+        "03-02 09:31 bureau escalation: escalation red leak m1",
+        "03-02 09:31 health escalation: escalation red leak m1",
     ]
 
 
