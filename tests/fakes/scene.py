@@ -15,7 +15,7 @@ from msgspec import structs
 
 from collector.alerting.alert import Alert, AlertState, Reason, Transition
 from collector.alerting.dispatch.dispatcher import Dispatcher, Outlook
-from collector.alerting.notice import Attempt, NoticeState, Silence
+from collector.alerting.notice import Attempt, Notice, NoticeState, Silence
 from collector.alerting.notify.check import Known, problems
 from collector.alerting.notify.compile import compile_notify
 from collector.alerting.notify.document import NotifyDocument
@@ -79,6 +79,7 @@ class Scene:
         self.silence_book = FakeSilenceBook()
         self.away: set[str] = set()  # receivers whom no channel reaches
         self.delivered: list[str] = []
+        self.notices: list[Notice] = []
         self._classify, self._paging = classify, paging
         self._alerts: dict[int, Alert] = {}
         self._steps: list[Transition] = []
@@ -154,6 +155,11 @@ class Scene:
         known = self._alerts[alert.number]
         return self._moves(alert, known.state, Reason.WORSE, severity=Severity(severity))
 
+    def fires_again(self, alert: Alert, severity: str) -> Alert:
+        return self._moves(
+            alert, AlertState.FIRING, Reason.WORSE, severity=Severity(severity), author=""
+        )
+
     def _moves(self, alert, state, reason, *, plan=True, **fields) -> Alert:
         known = self._alerts[alert.number]
         moved = structs.replace(
@@ -222,6 +228,7 @@ class Scene:
         kept = self.outbox.plan(first.notices, first.memory, len(self._steps))
         assert len(kept) == len(first.notices), "a key was given twice"
         assert first.wake_ms is None or first.wake_ms > self.now_ms
+        self.notices += kept
         self._wake_ms = first.wake_ms
         if self._deliver():
             self.plan()  # a sender says when something fails

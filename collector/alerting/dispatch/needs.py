@@ -78,16 +78,26 @@ def _resolved(sitting: Sitting, case: _Case) -> Iterator[Need]:
 
 
 def _standing(sitting: Sitting, case: _Case) -> Iterator[Need]:
-    if case.alert.state is AlertState.FIRING:
+    tracked = case.tracked
+    if case.alert.state is AlertState.ACKNOWLEDGED:
+        tracked.clock_ms = None
+    else:
+        if tracked.clock_ms is None and _is_known(tracked):
+            tracked.clock_ms = case.now_ms
         for target in sitting.office.routing.targets(case.alert):
-            if target.receiver not in case.tracked.told:
+            if target.receiver not in tracked.told:
                 yield _new(case, target)
-        yield from stages(sitting, case.alert, case.tracked)
-    for receiver, told in _known(sitting, case.tracked):
+        yield from stages(sitting, case.alert, tracked)
+    for receiver, told in _known(sitting, tracked):
         need = _again(sitting, case, receiver, told)
         if need is not None:
             yield need
-    yield from overdue(sitting, case.alert, case.tracked)
+    yield from overdue(sitting, case.alert, tracked)
+
+
+def _is_known(tracked: Tracked) -> bool:
+    """Whether somebody who was told first knows it as it is."""
+    return any(not told.escalated and told.again is None for told in tracked.told.values())
 
 
 def _new(case: _Case, target: Target) -> Need:
