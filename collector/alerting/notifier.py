@@ -31,6 +31,7 @@ class NotifierParts(Struct, frozen=True, kw_only=True):
     """What the notifier works with; `app` wires it.
 
     Attributes:
+        moved: whoever keeps steps sets it.
         planned: there is something to send.
         died: it ended by itself; whoever runs the process ends it.
     """
@@ -40,6 +41,7 @@ class NotifierParts(Struct, frozen=True, kw_only=True):
     silences: SilenceBook
     dispatcher: Dispatcher
     clock: Clock
+    moved: threading.Event
     planned: Callable[[], None]
     died: Callable[[], None]
 
@@ -50,7 +52,6 @@ class Notifier:
     def __init__(self, parts: NotifierParts) -> None:
         self._parts = parts
         self._stopping = threading.Event()
-        self._roused = threading.Event()
         self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
         self._memory, self._cursor, self._written = b"", 0, 0
         self._open: dict[int, Alert] | None = None  # None: to be read
@@ -59,11 +60,11 @@ class Notifier:
         self._thread.start()
 
     def wake(self) -> None:
-        self._roused.set()
+        self._parts.moved.set()
 
     def stop(self) -> None:
         self._stopping.set()
-        self._roused.set()
+        self._parts.moved.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
 
@@ -71,7 +72,7 @@ class Notifier:
         try:
             pause_s, said = _FIRST_PAUSE_S, False
             while not self._stopping.is_set():
-                self._roused.clear()
+                self._parts.moved.clear()
                 try:
                     wait_s = self.look()
                 except TransientError as error:
@@ -85,7 +86,7 @@ class Notifier:
                 if said:
                     log.warning("notifier.goes_on")
                 pause_s, said = _FIRST_PAUSE_S, False
-                self._roused.wait(wait_s)
+                self._parts.moved.wait(wait_s)
         except Exception:
             log.exception("notifier.died")
             self._parts.died()

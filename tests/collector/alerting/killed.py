@@ -98,6 +98,7 @@ def main(state_file: Path, sent: Path, point: str) -> None:
             silences=state.silence_book,
             dispatcher=Dispatcher(scenario_settings(), PlainRenderer(), weekdays),
             clock=clock,
+            moved=threading.Event(),
             planned=sender.wake,
             died=lambda: os.kill(os.getpid(), signal.SIGKILL),
         )

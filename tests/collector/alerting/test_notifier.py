@@ -1,6 +1,7 @@
 """The notifier: from steps that were kept to notices in the outbox; and what it survives."""
 
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -76,6 +77,7 @@ class Rig:
                 silences=self.silences,
                 dispatcher=dispatcher,
                 clock=self.clock,
+                moved=threading.Event(),
                 planned=lambda: self.planned.append(1),
                 died=lambda: self.died.append(1),
             )
@@ -279,6 +281,7 @@ def test_from_a_kept_step_to_the_channel_it_takes_less_than_a_tenth_of_a_second(
                 silences=state.silence_book,
                 dispatcher=Dispatcher(scenario_settings(), PlainRenderer(), weekdays),
                 clock=clock,
+                moved=threading.Event(),
                 planned=sender.wake,
                 died=lambda: None,
             )
