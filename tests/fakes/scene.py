@@ -1,7 +1,7 @@
 """Scene: a script of alerts, people and clocks -> what the dispatcher said to whom, and when.
 
-Each plan is made twice, by dispatchers that know nothing of each other: as after a crash between
-planning and keeping, both must come to the same.
+Each plan is made twice, by a dispatcher that has just started and by one that goes on: as after a
+crash between planning and keeping, both must come to the same.
 """
 
 import re
@@ -84,6 +84,7 @@ class Scene:
         self._alerts: dict[int, Alert] = {}
         self._steps: list[Transition] = []
         self._wake_ms: int | None = None
+        self._dispatcher = self._new_dispatcher()
         self._said: list[str] = []
         self.plan()
         self.said()
@@ -220,7 +221,8 @@ class Scene:
 
     def plan(self) -> None:
         memory, cursor = self.outbox.memory()
-        first, second = (self._planned(memory, cursor) for _ in range(2))
+        second = self._planned(self._new_dispatcher(), memory, cursor)
+        first = self._planned(self._dispatcher, memory, cursor)
         assert first == second
         for notice in first.notices:
             assert notice.due_ms == self.now_ms
@@ -233,8 +235,10 @@ class Scene:
         if self._deliver():
             self.plan()  # a sender says when something fails
 
-    def _planned(self, memory: bytes, cursor: int):
-        dispatcher = Dispatcher(self.settings, PlainRenderer(), self._classify, self._paging)
+    def _new_dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.settings, PlainRenderer(), self._classify, self._paging)
+
+    def _planned(self, dispatcher: Dispatcher, memory: bytes, cursor: int):
         since_ms = dispatcher.history_since(memory, self.now_ms)
         return dispatcher.plan(
             Outlook(
