@@ -75,10 +75,10 @@ class Queued(Struct, frozen=True, kw_only=True):
 
 
 class Unsent(Struct, frozen=True, kw_only=True):
-    """A notice that was tried in vain.
+    """A notice that was tried in vain, or waits too long to be tried.
 
     Attributes:
-        tried_ms, answer: the last try, and what the channel said.
+        tried_ms, answer: the last try, and what the channel said; `made_ms` and empty before any.
     """
 
     notice: Notice
@@ -123,14 +123,22 @@ class Outbox(Protocol):
         """
         ...
 
-    def next_due_ms(self) -> int | None: ...
+    def next_due_ms(
+        self, *, after_ms: int | None = None, receivers: Collection[str] | None = None
+    ) -> int | None:
+        """When the next of these is due; later than `after_ms`, if that is named."""
+        ...
 
     def tried(self, attempt: Attempt, state: NoticeState, again_ms: int) -> None:
         """Log a try and what became of the notice by it."""
         ...
 
-    def unsent(self, *, failed_since_ms: int) -> list[Unsent]:
-        """Waiting notices that were tried, and those given up since then, by number."""
+    def unsent(self, *, failed_since_ms: int, made_before_ms: int) -> list[Unsent]:
+        """What is not sent as it should be, by number.
+
+        Waiting notices that were tried, or that were made before an instant and should have been;
+        and those given up since an instant.
+        """
         ...
 
     def attempts(

@@ -21,6 +21,7 @@ _AT_ONCE = 1000
 _MANY = 10_000  # silences in force, or alerts of a digest's week: more than anybody reads
 _UNWRITTEN = 500  # steps that came to nothing, and are read again after a restart
 _LONGEST_WAIT_S = 30.0  # so late is noticed, at the latest, that a clock was set
+_SENT_BY_MS = 60_000  # what is not even tried by then waits for something
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 10.0
 _STOP_S = 10.0
@@ -30,6 +31,7 @@ class NotifierParts(Struct, frozen=True, kw_only=True):
     """What the notifier works with; `app` wires it.
 
     Attributes:
+        moved: whoever keeps steps sets it.
         planned: there is something to send.
         died: it ended by itself; whoever runs the process ends it.
     """
@@ -39,6 +41,7 @@ class NotifierParts(Struct, frozen=True, kw_only=True):
     silences: SilenceBook
     dispatcher: Dispatcher
     clock: Clock
+    moved: threading.Event
     planned: Callable[[], None]
     died: Callable[[], None]
 
@@ -49,7 +52,6 @@ class Notifier:
     def __init__(self, parts: NotifierParts) -> None:
         self._parts = parts
         self._stopping = threading.Event()
-        self._roused = threading.Event()
         self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
         self._memory, self._cursor, self._written = b"", 0, 0
         self._open: dict[int, Alert] | None = None  # None: to be read
@@ -58,11 +60,11 @@ class Notifier:
         self._thread.start()
 
     def wake(self) -> None:
-        self._roused.set()
+        self._parts.moved.set()
 
     def stop(self) -> None:
         self._stopping.set()
-        self._roused.set()
+        self._parts.moved.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
 
@@ -70,7 +72,7 @@ class Notifier:
         try:
             pause_s, said = _FIRST_PAUSE_S, False
             while not self._stopping.is_set():
-                self._roused.clear()
+                self._parts.moved.clear()
                 try:
                     wait_s = self.look()
                 except TransientError as error:
@@ -84,7 +86,7 @@ class Notifier:
                 if said:
                     log.warning("notifier.goes_on")
                 pause_s, said = _FIRST_PAUSE_S, False
-                self._roused.wait(wait_s)
+                self._parts.moved.wait(wait_s)
         except Exception:
             log.exception("notifier.died")
             self._parts.died()
@@ -146,13 +148,15 @@ class Notifier:
             steps=steps,
             open_alerts=list(self._open.values()),
             silences=parts.silences.silences(at_ms=now_ms, limit=_MANY),
-            unsent=parts.outbox.unsent(failed_since_ms=now_ms - DAY_MS),
+            unsent=parts.outbox.unsent(
+                failed_since_ms=now_ms - DAY_MS, made_before_ms=now_ms - _SENT_BY_MS
+            ),
             history=history,
         )
 
     def _keep(self, plan: Plan) -> None:
         idle = not plan.notices and not plan.changed
-        if idle and self._cursor - self._written < _UNWRITTEN:
-            return
-        self._parts.outbox.plan(plan.notices, plan.memory, self._cursor)
-        self._memory, self._written = plan.memory, self._cursor
+        if not idle or self._cursor - self._written >= _UNWRITTEN:
+            self._parts.outbox.plan(plan.notices, plan.memory, self._cursor)
+            self._written = self._cursor
+        self._memory = plan.memory

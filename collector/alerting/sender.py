@@ -13,13 +13,17 @@ from msgspec import Struct
 
 from collector.alerting.notice import Attempt, Channel, NoticeState, Outbox, Queued, Said
 from collector.alerting.notify.settings import DeliverySettings
+from collector.alerting.ways import Ways
 from metering.clock import Clock
 from metering.errors import TransientError
 
 log = structlog.get_logger()
 
 _AT_ONCE = 50
+_MANY = 10_000
+_FOR_GOOD_MS = 1 << 62
 _LONGEST_WAIT_S = 15.0  # so late is noticed, at the latest, that a clock was set
+_SHORTEST_WAIT_S = 0.01
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 10.0
 _LEAST_ROUNDS = 20  # before a notice is given up, whatever a clock says that was set forward
@@ -48,43 +52,6 @@ class SenderParts(Struct, frozen=True, kw_only=True):
     died: Callable[[], None]
 
 
-class Ways:
-    """Which ways are down: what fails for one receiver after the other is left alone for a while.
-
-    One receiver's failures say nothing of the way: the address may be wrong.
-    """
-
-    def __init__(self, settings: DeliverySettings, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
-        self._lock = threading.Lock()
-        self._failed: dict[str, set[str]] = {}
-        self._rests: dict[str, tuple[float, float]] = {}  # way -> until, how long; monotonic ms
-
-    def rests(self, way: str) -> bool:
-        with self._lock:
-            until_ms, _ = self._rests.get(way, (0.0, 0.0))
-            return self._clock.monotonic_ms() < until_ms
-
-    def worked(self, way: str) -> None:
-        with self._lock:
-            self._failed.pop(way, None)
-            if self._rests.pop(way, None) is not None:
-                log.warning("channel.back", channel=way)
-
-    def failed(self, way: str, receiver: str, answer: str) -> None:
-        with self._lock:
-            receivers = self._failed.setdefault(way, set())
-            receivers.add(receiver)
-            if len(receivers) == 1 and way not in self._rests:
-                return
-            _, before_ms = self._rests.get(way, (0.0, 0.0))
-            rest_ms = min(before_ms * 2, self._settings.longest_pause_ms)
-            rest_ms = rest_ms or self._settings.first_pause_ms
-            if not before_ms:
-                log.error("channel.down", channel=way, answer=answer)
-            self._rests[way] = self._clock.monotonic_ms() + rest_ms, rest_ms
-
-
 class Sender:
     """Sends from `start` to `stop`; `wake` it when there is something new."""
 
@@ -98,6 +65,7 @@ class Sender:
         ]
 
     def start(self) -> None:
+        self._lanes[0].buries = True
         for lane in self._lanes:
             lane.thread.start()
 
@@ -117,7 +85,8 @@ class Sender:
     @property
     def failing_since_ms(self) -> int | None:
         """When the oldest notice was made that was tried in vain; None: none was."""
-        return min((at for lane in self._lanes for at in lane.failing.values()), default=None)
+        # `list` takes a copy in one go: lanes go on meanwhile.
+        return min((at for lane in self._lanes for at in list(lane.failing.values())), default=None)
 
 
 class _Lane:
@@ -135,10 +104,14 @@ class _Lane:
         self._stopping = stopping
         self.roused = threading.Event()
         self.failing: dict[int, int] = {}  # notice -> made_ms
+        self._held_s = _LONGEST_WAIT_S  # until the first resting way of what is due may be tried
+        self.buries = False
         self.thread = threading.Thread(target=self._work, name=f"send {way}", daemon=True)
 
     def _work(self) -> None:
         try:
+            if self.buries:
+                self._bury()
             while not self._stopping.is_set():
                 self.roused.clear()
                 if not self._look():
@@ -146,6 +119,25 @@ class _Lane:
         except Exception:
             log.exception("sender.died")
             self._parts.died()
+
+    def _bury(self) -> None:
+        """Give up what waits for receivers whom the configuration no longer has."""
+        outbox, known = self._parts.outbox, self._parts.channels
+        while not self._stopping.is_set():
+            due = self._kept(lambda: outbox.due(_FOR_GOOD_MS, _MANY)) or ()
+            gone = [queued for queued in due if queued.notice.receiver not in known]
+            if not gone:
+                break
+            for queued in gone:
+                self._give_up(queued, "配置中已没有该接收人")
+
+    def _give_up(self, queued: Queued, why: str) -> None:
+        now_ms = self._parts.clock.now_ms()
+        notice = queued.notice
+        attempt = Attempt(notice=notice.number, at_ms=now_ms, channel="", sent=False, answer=why)
+        self._kept(lambda: self._parts.outbox.tried(attempt, NoticeState.FAILED, now_ms))
+        log.warning("notice.failed", notice=notice.number, receiver=notice.receiver, answer=why)
+        self._parts.failed()
 
     def _look(self) -> bool:
         """Send what is due; whether anything was sent or given up, so that more may be."""
@@ -159,6 +151,7 @@ class _Lane:
             )
         )
         moved = False
+        self._held_s = _LONGEST_WAIT_S
         for queued in due or ():
             if self._stopping.is_set():
                 return False
@@ -167,13 +160,13 @@ class _Lane:
 
     def _rest(self) -> None:
         """Wait until something is due, or somebody wakes this lane."""
-        next_ms = self._kept(self._parts.outbox.next_due_ms)
-        wait_s = _LONGEST_WAIT_S
+        outbox, clock = self._parts.outbox, self._parts.clock
+        now_ms = clock.now_ms()
+        next_ms = self._kept(lambda: outbox.next_due_ms(after_ms=now_ms, receivers=self._receivers))
+        wait_s = self._held_s
         if next_ms is not None:
-            ahead_ms = max(next_ms - self._parts.clock.now_ms(), 0)
-            wait_s = min(self._parts.clock.real_s(ahead_ms), wait_s)
-        # What is due and rests with its way is not looked at all the time.
-        self.roused.wait(max(wait_s, _FIRST_PAUSE_S))
+            wait_s = min(clock.real_s(next_ms - now_ms), wait_s)
+        self.roused.wait(wait_s)
 
     def _send(self, queued: Queued) -> bool:
         """One round through a receiver's channels; whether the notice waits no more."""
@@ -181,7 +174,9 @@ class _Lane:
         channels = self._parts.channels[receiver]
         tries = queued.tries
         for channel in channels:
-            if self._stopping.is_set() or self._ways.rests(channel.name):
+            left_ms = self._ways.rest_left_ms(channel.name)
+            if self._stopping.is_set() or left_ms > 0:
+                self._held_s = min(self._held_s, max(left_ms / 1000, _SHORTEST_WAIT_S))
                 continue
             said = _said(channel, queued)
             tries += 1

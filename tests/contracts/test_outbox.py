@@ -61,7 +61,7 @@ def test_a_new_outbox_is_empty(outbox: Outbox) -> None:
     assert outbox.memory() == (b"", 0)
     assert outbox.due(10**15, 9) == []
     assert outbox.next_due_ms() is None
-    assert outbox.unsent(failed_since_ms=0) == []
+    assert outbox.unsent(failed_since_ms=0, made_before_ms=10**15) == []
     assert outbox.attempts() == []
     assert outbox.waiting() == 0
     assert outbox.forget_before(10**15) == 0
@@ -178,10 +178,28 @@ def test_what_was_tried_in_vain_is_listed_until_it_is_sent(outbox: Outbox) -> No
     second = structs.replace(notice("b"), number=2)
     waiting = Unsent(notice=first, state=WAITING, tries=2, tried_ms=201, answer="at 201")
     failed = Unsent(notice=second, state=FAILED, tries=1, tried_ms=300, answer="at 300")
-    assert outbox.unsent(failed_since_ms=300) == [waiting, failed]
-    assert outbox.unsent(failed_since_ms=301) == [waiting]
+    assert outbox.unsent(failed_since_ms=300, made_before_ms=0) == [waiting, failed]
+    assert outbox.unsent(failed_since_ms=301, made_before_ms=0) == [waiting]
     assert waiting.is_waiting
     assert not failed.is_waiting
+
+
+def test_what_waits_too_long_to_be_tried_is_listed_too(outbox: Outbox) -> None:
+    outbox.plan([notice("a", made_ms=100)], b"", 1)
+
+    first = structs.replace(notice("a"), number=1)
+    waiting = Unsent(notice=first, state=WAITING, tries=0, tried_ms=100, answer="")
+    assert outbox.unsent(failed_since_ms=0, made_before_ms=100) == []
+    assert outbox.unsent(failed_since_ms=0, made_before_ms=101) == [waiting]
+
+
+def test_the_next_that_is_due_is_of_these_receivers_and_after_an_instant(outbox: Outbox) -> None:
+    outbox.plan([notice("a", made_ms=100), notice("b", receiver="bureau", made_ms=200)], b"", 1)
+
+    assert outbox.next_due_ms() == 100
+    assert outbox.next_due_ms(after_ms=100) == 200
+    assert outbox.next_due_ms(receivers={"bureau"}) == 200
+    assert outbox.next_due_ms(receivers={"bureau"}, after_ms=200) is None
 
 
 def test_a_notice_of_no_alert_is_kept_too(outbox: Outbox) -> None:

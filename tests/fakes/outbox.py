@@ -56,9 +56,16 @@ class FakeOutbox:
             )
         ][:limit]
 
-    def next_due_ms(self) -> int | None:
+    def next_due_ms(
+        self, *, after_ms: int | None = None, receivers: Collection[str] | None = None
+    ) -> int | None:
         self._answer()
-        return min((queued.again_ms for queued in self._firsts()), default=None)
+        times = (
+            queued.again_ms
+            for queued in self._firsts()
+            if receivers is None or queued.notice.receiver in receivers
+        )
+        return min((at for at in times if after_ms is None or at > after_ms), default=None)
 
     def tried(self, attempt: Attempt, state: NoticeState, again_ms: int) -> None:
         self._answer()
@@ -68,22 +75,27 @@ class FakeOutbox:
         )
         self._tries.append(attempt)
 
-    def unsent(self, *, failed_since_ms: int) -> list[Unsent]:
+    def unsent(self, *, failed_since_ms: int, made_before_ms: int) -> list[Unsent]:
         self._answer()
         last = {attempt.notice: attempt for attempt in self._tries}
-        return [
-            Unsent(
-                notice=queued.notice,
-                state=queued.state,
-                tries=queued.tries,
-                tried_ms=last[number].at_ms,
-                answer=last[number].answer,
-            )
-            for number, queued in self._queue.items()
-            if number in last
-            and queued.state is not NoticeState.SENT
-            and (queued.state is NoticeState.WAITING or last[number].at_ms >= failed_since_ms)
-        ]
+        found = []
+        for number, queued in self._queue.items():
+            tried = last.get(number)
+            if queued.state is NoticeState.WAITING:
+                wanted = tried is not None or queued.notice.made_ms < made_before_ms
+            else:
+                failed = queued.state is NoticeState.FAILED and tried is not None
+                wanted = failed and tried.at_ms >= failed_since_ms
+            if wanted:
+                one = Unsent(
+                    notice=queued.notice,
+                    state=queued.state,
+                    tries=queued.tries,
+                    tried_ms=tried.at_ms if tried else queued.notice.made_ms,
+                    answer=tried.answer if tried else "",
+                )
+                found.append(one)
+        return found
 
     def attempts(
         self, *, alert: int | None = None, receiver: str | None = None, limit: int = 100

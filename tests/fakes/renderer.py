@@ -9,7 +9,7 @@ _FEW = 4
 
 
 class PlainRenderer:
-    """The same content is rendered the same."""
+    """The subject sums up, the text has a line for each alert."""
 
     def render(self, content: Content) -> Rendered:
         said = [*_lines(content.lines), *map(_trouble, content.troubles)]
@@ -21,7 +21,10 @@ class PlainRenderer:
             said.append(_digest(content.digest))
         where = f" ({content.gateway})" if content.gateway else ""
         subject = f"{content.kind}{where}: {'; '.join(said)}"
-        return Rendered(subject=subject, text=subject, html=f"<p>{subject}</p>")
+        text = "\n".join(
+            f"{line.cause} {group_of(line.alert)} {line.alert.subject.id}" for line in content.lines
+        )
+        return Rendered(subject=subject, text=text, html=f"<p>{subject}</p>")
 
 
 def _lines(lines: tuple[Line, ...]) -> list[str]:

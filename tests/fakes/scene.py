@@ -1,7 +1,7 @@
 """Scene: a script of alerts, people and clocks -> what the dispatcher said to whom, and when.
 
-Each plan is made twice, by dispatchers that know nothing of each other: as after a crash between
-planning and keeping, both must come to the same.
+Each plan is made twice, by a dispatcher that has just started and by one that goes on: as after a
+crash between planning and keeping, both must come to the same.
 """
 
 import re
@@ -15,7 +15,7 @@ from msgspec import structs
 
 from collector.alerting.alert import Alert, AlertState, Reason, Transition
 from collector.alerting.dispatch.dispatcher import Dispatcher, Outlook
-from collector.alerting.notice import Attempt, NoticeState, Silence
+from collector.alerting.notice import Attempt, Notice, NoticeState, Silence
 from collector.alerting.notify.check import Known, problems
 from collector.alerting.notify.compile import compile_notify
 from collector.alerting.notify.document import NotifyDocument
@@ -79,10 +79,12 @@ class Scene:
         self.silence_book = FakeSilenceBook()
         self.away: set[str] = set()  # receivers whom no channel reaches
         self.delivered: list[str] = []
+        self.notices: list[Notice] = []
         self._classify, self._paging = classify, paging
         self._alerts: dict[int, Alert] = {}
         self._steps: list[Transition] = []
         self._wake_ms: int | None = None
+        self._dispatcher = self._new_dispatcher()
         self._said: list[str] = []
         self.plan()
         self.said()
@@ -154,6 +156,11 @@ class Scene:
         known = self._alerts[alert.number]
         return self._moves(alert, known.state, Reason.WORSE, severity=Severity(severity))
 
+    def fires_again(self, alert: Alert, severity: str) -> Alert:
+        return self._moves(
+            alert, AlertState.FIRING, Reason.WORSE, severity=Severity(severity), author=""
+        )
+
     def _moves(self, alert, state, reason, *, plan=True, **fields) -> Alert:
         known = self._alerts[alert.number]
         moved = structs.replace(
@@ -214,7 +221,8 @@ class Scene:
 
     def plan(self) -> None:
         memory, cursor = self.outbox.memory()
-        first, second = (self._planned(memory, cursor) for _ in range(2))
+        second = self._planned(self._new_dispatcher(), memory, cursor)
+        first = self._planned(self._dispatcher, memory, cursor)
         assert first == second
         for notice in first.notices:
             assert notice.due_ms == self.now_ms
@@ -222,12 +230,15 @@ class Scene:
         kept = self.outbox.plan(first.notices, first.memory, len(self._steps))
         assert len(kept) == len(first.notices), "a key was given twice"
         assert first.wake_ms is None or first.wake_ms > self.now_ms
+        self.notices += kept
         self._wake_ms = first.wake_ms
         if self._deliver():
             self.plan()  # a sender says when something fails
 
-    def _planned(self, memory: bytes, cursor: int):
-        dispatcher = Dispatcher(self.settings, PlainRenderer(), self._classify, self._paging)
+    def _new_dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.settings, PlainRenderer(), self._classify, self._paging)
+
+    def _planned(self, dispatcher: Dispatcher, memory: bytes, cursor: int):
         since_ms = dispatcher.history_since(memory, self.now_ms)
         return dispatcher.plan(
             Outlook(
@@ -238,7 +249,9 @@ class Scene:
                     if alert.state is not AlertState.RESOLVED
                 ],
                 silences=self.silence_book.silences(at_ms=self.now_ms),
-                unsent=self.outbox.unsent(failed_since_ms=self.now_ms - ms("1d")),
+                unsent=self.outbox.unsent(
+                    failed_since_ms=self.now_ms - ms("1d"), made_before_ms=self.now_ms - ms("1m")
+                ),
                 history=()
                 if since_ms is None
                 else [one for one in self._alerts.values() if one.moved_ms >= since_ms],

@@ -93,7 +93,7 @@ def test_a_dead_main_hides_what_hangs_below_it_at_any_depth() -> None:
 
     scene.fires("no-voltage", "main", "red")
     scene.fires("no-voltage", "sub", "red", upstream=("main",))
-    scene.fires("load", "subsub", "red", upstream=("sub", "main"))
+    scene.fires("load", "subsub", "red", upstream=("sub2", "main"))
     scene.fires("load", "elsewhere", "red", upstream=("main2",))
 
     assert told(scene) == [
@@ -200,6 +200,27 @@ def test_who_joins_or_leaves_a_mass_outage_is_told_with_its_next_digest() -> Non
     ]
 
 
+def test_a_mass_outage_lasts_while_more_comes_and_then_what_is_new_is_told_alone() -> None:
+    scene = Scene()
+    for number in range(6):
+        scene.fires("meter-silent", f"m{number}", "red", plan=False, building=f"b{number}")
+    scene.passes("1m")
+    for number in range(4):
+        scene.passes("8m")
+        scene.fires("meter-silent", f"late{number}", "red", building=f"late{number}")
+    scene.passes("11m")
+    scene.fires("meter-silent", "alone", "red", building="alone")
+    scene.passes("20m")
+
+    three = "; ".join(f"new red meter-silent late{n}" for n in range(3))
+    assert [line for line in told(scene) if "new" in line] == [
+        "03-02 09:01 duty mass: 6 × new meter-silent",
+        f"03-02 09:31 duty mass: {three}; 6 still",
+        "03-02 09:44 duty alerts: new red meter-silent alone",
+        "03-02 10:01 duty mass: new red meter-silent late3; 9 still",
+    ]
+
+
 def test_different_rules_are_no_mass_outage_unless_they_are_told_to_count_as_one() -> None:
     scene = Scene()
 
@@ -272,6 +293,19 @@ def test_an_alert_that_fires_again_before_its_end_was_told_says_nothing_new() ->
     scene.passes("10m")
 
     assert told(scene) == []
+
+
+def test_the_end_of_a_flapping_alert_does_not_slip_into_another_notice() -> None:
+    scene = Scene()
+    flapping = scene.fires("voltage", "m1", "red", flaps=5)
+    scene.passes("5m")
+    scene.resolves(flapping)
+    told(scene)
+
+    scene.fires("voltage", "m2", "red")
+    scene.passes("1m")
+
+    assert told(scene) == ["03-02 09:05 duty alerts: new red voltage m2"]
 
 
 def test_who_acknowledged_the_one_before_is_told_of_the_next_in_the_end() -> None:
@@ -360,10 +394,10 @@ def test_a_mail_server_that_is_away_for_a_day_delays_and_repeats_nothing() -> No
     ]
     said = [line for line in scene.said() if "admin" in line or "escalation" in line]
     assert said == [
-        "03-02 09:15 admin undelivered: duty 1 waiting, 0 failed: 550",
-        "03-02 09:15 head escalation: escalation red leak m1",
-        "03-02 09:30 bureau escalation: escalation red leak m1",
-        "03-02 09:30 health escalation: escalation red leak m1",
+        "03-02 09:15 admin undelivered: duty 2 waiting, 0 failed: 550",
+        "03-02 09:16 head escalation: escalation red leak m1",
+        "03-02 09:31 bureau escalation: escalation red leak m1",
+        "03-02 09:31 health escalation: escalation red leak m1",
     ]
 
 

@@ -103,6 +103,23 @@ def test_an_alert_that_is_taken_on_before_anybody_is_told_is_told_when_that_expi
     assert leaks(scene) == ["03-02 10:01 duty alerts: new yellow leak m1"]
 
 
+def test_an_alert_that_fires_again_because_it_got_worse_goes_up_from_then_on() -> None:
+    scene = Scene()
+    leak = scene.fires("leak", "m1", "orange")
+    scene.passes("10m")
+    scene.acknowledges(leak)
+    scene.passes("5h")
+    leaks(scene)
+
+    scene.fires_again(leak, "red")
+    scene.passes("20m")
+
+    assert leaks(scene) == [
+        "03-02 14:10 duty alerts: worse red leak m1",
+        "03-02 14:25 head escalation: escalation red leak m1",
+    ]
+
+
 def test_a_colour_that_a_stage_does_not_name_is_not_escalated() -> None:
     scene = Scene()
 

@@ -52,8 +52,14 @@ class SqlOutbox:
             rows = connection.execute(query.order_by(table.c.number).limit(limit)).all()
         return [_queued(row) for row in rows]
 
-    def next_due_ms(self) -> int | None:
+    def next_due_ms(
+        self, *, after_ms: int | None = None, receivers: Collection[str] | None = None
+    ) -> int | None:
         query = sa.select(sa.func.min(table.c.again_ms)).where(table.c.number.in_(_firsts()))
+        if after_ms is not None:
+            query = query.where(table.c.again_ms > after_ms)
+        if receivers is not None:
+            query = query.where(table.c.receiver.in_(receivers))
         with self._database.reading("look for the next notice") as connection:
             found: int | None = connection.execute(query).scalar_one()
         return found
@@ -66,18 +72,18 @@ class SqlOutbox:
                 become.values(state=state, tries=table.c.tries + 1, again_ms=again_ms)
             )
 
-    def unsent(self, *, failed_since_ms: int) -> list[Unsent]:
-        newest = sa.select(sa.func.max(attempts.c.number)).group_by(attempts.c.notice)
+    def unsent(self, *, failed_since_ms: int, made_before_ms: int) -> list[Unsent]:
+        last = _last_tries()
+        waits = sa.and_(
+            table.c.state == NoticeState.WAITING,
+            sa.or_(table.c.tries > 0, table.c.made_ms < made_before_ms),
+        )
+        failed = sa.and_(table.c.state == NoticeState.FAILED, attempts.c.at_ms >= failed_since_ms)
         query = (
             sa.select(table, attempts.c.at_ms, attempts.c.answer)
-            .join(attempts, attempts.c.notice == table.c.number)
-            .where(attempts.c.number.in_(newest.where(attempts.c.notice.in_(_not_sent()))))
-            .where(
-                sa.or_(
-                    table.c.state == NoticeState.WAITING,
-                    attempts.c.at_ms >= failed_since_ms,
-                )
-            )
+            .outerjoin(last, last.c.notice == table.c.number)
+            .outerjoin(attempts, attempts.c.number == last.c.number)
+            .where(sa.or_(waits, failed))
         )
         with self._database.reading("list what is not sent") as connection:
             rows = connection.execute(query.order_by(table.c.number)).all()
@@ -86,8 +92,8 @@ class SqlOutbox:
                 notice=_notice(row),
                 state=NoticeState(row.state),
                 tries=row.tries,
-                tried_ms=row.at_ms,
-                answer=row.answer,
+                tried_ms=_notice(row).made_ms if row.at_ms is None else row.at_ms,
+                answer=row.answer or "",
             )
             for row in rows
         ]
@@ -131,9 +137,16 @@ def _firsts() -> sa.Select[Any]:
     return sa.select(sa.func.min(table.c.number)).where(waiting).group_by(table.c.chain)
 
 
-def _not_sent() -> sa.Select[Any]:
-    return sa.select(table.c.number).where(
+def _last_tries() -> sa.Subquery:
+    """The number of the last try of each notice that is not sent."""
+    not_sent = sa.select(table.c.number).where(
         table.c.state.in_((NoticeState.WAITING, NoticeState.FAILED)), table.c.tries > 0
+    )
+    return (
+        sa.select(attempts.c.notice, sa.func.max(attempts.c.number).label("number"))
+        .where(attempts.c.notice.in_(not_sent))
+        .group_by(attempts.c.notice)
+        .subquery()
     )
 
 

@@ -2,7 +2,8 @@
 
 from collector.alerting.alert import AlertState, Transition
 from collector.alerting.dispatch.memory import Backlog, Memory
-from collector.alerting.dispatch.sitting import Sitting, short
+from collector.alerting.dispatch.routing import short
+from collector.alerting.dispatch.sitting import Sitting
 from collector.alerting.notice import NoticeKind
 from collector.alerting.notify.content import Cause, Content, Line
 from collector.alerting.severity import Severity

@@ -13,7 +13,8 @@ from collector.alerting.alert import Alert, Transition
 from collector.alerting.dispatch.backlog import tell_backlogs
 from collector.alerting.dispatch.calendar import Classify
 from collector.alerting.dispatch.digests import history_since, tell_digests
-from collector.alerting.dispatch.flush import flush
+from collector.alerting.dispatch.facts import FactBook
+from collector.alerting.dispatch.flush import flush, forget_chains
 from collector.alerting.dispatch.intake import live_of, take_in
 from collector.alerting.dispatch.mass import regroup
 from collector.alerting.dispatch.memory import Memory, read_memory, set_back, write_memory
@@ -60,7 +61,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class Dispatcher:
-    """Plans notices; keeps nothing but its settings."""
+    """Plans notices; keeps nothing but its settings, and what they say of open alerts.
+
+    One thread.
+    """
 
     def __init__(
         self,
@@ -75,18 +79,21 @@ class Dispatcher:
             classify: the class of the day in Shanghai that an instant lies in.
             paging: rules that may wake people in quiet hours whatever their colour.
         """
+        routing = Routing(settings)
         self._office = Office(
             settings=settings,
-            routing=Routing(settings),
+            routing=routing,
+            facts=FactBook(settings, routing, classify),
             renderer=renderer,
             classify=classify,
             paging=frozenset(paging),
         )
+        self._last = (b"", Memory())
 
     def history_since(self, memory: bytes, now_ms: int) -> int | None:
         """From when on the next plan needs the record of alerts; None: it does not."""
         office = self._office
-        return history_since(office.settings, read_memory(memory), now_ms, office.classify)
+        return history_since(office.settings, self._recalled(memory), now_ms, office.classify)
 
     def plan(self, outlook: Outlook, memory: bytes, now_ms: int) -> Plan:
         """Plan what is due now.
@@ -97,7 +104,8 @@ class Dispatcher:
         Raises:
             MemoryUnreadable: it cannot be read.
         """
-        known = read_memory(memory)
+        known = self._recalled(memory)
+        self._last = (b"", Memory())  # this plan changes it
         before_ms = known.now_ms
         if now_ms < before_ms:
             set_back(known, before_ms - now_ms)
@@ -111,8 +119,12 @@ class Dispatcher:
         take_in(sitting, outlook.steps)
         muting = self._muting(known, outlook, now_ms)
         # What is told starts clocks of its own: look again until nothing more is due.
-        while flush(sitting, regroup(sitting, needs_of(sitting, muting)), muting.inhibited):
-            sitting.wakes.clear()
+        needs = regroup(sitting, needs_of(sitting, muting, list(known.alerts)))
+        told = flush(sitting, needs, muting.inhibited)
+        while told:
+            again = regroup(sitting, needs_of(sitting, muting, sorted(told)))
+            told = flush(sitting, again, muting.inhibited)
+        forget_chains(sitting, needs)
         for shadow in known.shadows:
             sitting.wake(shadow.until_ms)
         tell_backlogs(sitting)
@@ -120,18 +132,28 @@ class Dispatcher:
         tell_undelivered(sitting, outlook.unsent)
         # The time is kept with what it belongs to: a plan that comes to nothing need not be kept.
         known.now_ms = before_ms
-        changed = now_ms < before_ms or write_memory(known) != memory
+        set_anew = now_ms < before_ms
+        changed = bool(sitting.notices) or set_anew or write_memory(known) != memory
         known.now_ms = now_ms
-        wakes = [at_ms for at_ms in sitting.wakes if at_ms > now_ms]
+        kept = write_memory(known)
+        self._last = (kept, known)
         return Plan(
             notices=sitting.notices,
-            memory=write_memory(known),
+            memory=kept,
             changed=changed,
-            wake_ms=min(wakes, default=None),
+            wake_ms=sitting.wake_ms,
         )
+
+    def _recalled(self, memory: bytes) -> Memory:
+        """The memory as values; that of the last plan is still at hand."""
+        kept, known = self._last
+        return known if kept and kept is memory else read_memory(memory)
 
     def _muting(self, memory: Memory, outlook: Outlook, now_ms: int) -> Muting:
         memory.shadows = [shadow for shadow in memory.shadows if shadow.until_ms > now_ms]
         muting = Muting(self._office.settings.inhibitions, outlook.silences, now_ms)
-        muting.expose(outlook.open_alerts, (shadow.alert for shadow in memory.shadows))
+        facts = self._office.facts
+        facts.keep(outlook.open_alerts)
+        muting.expose(map(facts.of, outlook.open_alerts))
+        muting.expose((facts.of(shadow.alert) for shadow in memory.shadows), over=True)
         return muting

@@ -23,14 +23,14 @@ class _Ready(Struct, frozen=True, kw_only=True):
     needs: tuple[Need, ...]
 
 
-def flush(sitting: Sitting, needs: Iterable[Need], inhibited: Collection[int]) -> bool:
+def flush(sitting: Sitting, needs: Iterable[Need], inhibited: Collection[int]) -> set[int]:
     """Plan what is due; what is due later is looked at again then.
 
     Args:
         inhibited: alerts that are hidden, which stand in no notice.
 
     Returns:
-        Whether anything was due.
+        The alerts that were told of.
     """
     by_chain: dict[str, list[Need]] = {}
     for need in needs:
@@ -38,12 +38,10 @@ def flush(sitting: Sitting, needs: Iterable[Need], inhibited: Collection[int]) -
     ready: list[_Ready] = []
     for chain, its in by_chain.items():
         if _goes_now(sitting, chain, its):
-            now = tuple(need for need in its if need.from_ms <= sitting.now_ms)
-            ready.append(_Ready(chain=chain, receiver=its[0].receiver, needs=now))
+            ready.append(_Ready(chain=chain, receiver=its[0].receiver, needs=tuple(its)))
     for one in _bundled(sitting, ready):
         _tell(sitting, one, inhibited)
-    _forget(sitting, by_chain)
-    return bool(ready)
+    return {need.alert.number for one in ready for need in one.needs}
 
 
 def _goes_now(sitting: Sitting, chain: str, needs: Sequence[Need]) -> bool:
@@ -70,10 +68,9 @@ def _gets_worse(chain: Chain, needs: Sequence[Need]) -> bool:
 
 def _rest(sitting: Sitting, needs: Sequence[Need]) -> int | None:
     """When the receiver may be told; None: now, for the worst of it wakes people."""
-    now = [need for need in needs if need.from_ms <= sitting.now_ms]
-    if any(need.alert.rule in sitting.office.paging for need in now):
+    if any(need.alert.rule in sitting.office.paging for need in needs):
         return None
-    return sitting.rest_of(needs[0].receiver, _worst(now))
+    return sitting.rest_of(needs[0].receiver, _worst(needs))
 
 
 def _worst(needs: Iterable[Need]) -> Severity:
@@ -209,10 +206,14 @@ def _note_end(sitting: Sitting, need: Need, tracked: Tracked) -> None:
         del sitting.memory.alerts[need.alert.number]
 
 
-def _forget(sitting: Sitting, wanted: Iterable[str]) -> None:
+def forget_chains(sitting: Sitting, needs: Iterable[Need]) -> None:
     """A chain of which nothing is left begins anew next time."""
     chains = sitting.memory.chains
-    used = {told.chain for one in sitting.memory.alerts.values() for told in one.told.values()}
-    used.update(wanted)
-    for name in [n for n, c in chains.items() if n not in used and c.free_ms <= sitting.now_ms]:
+    old = {name for name, chain in chains.items() if chain.free_ms <= sitting.now_ms}
+    if not old:
+        return
+    old.difference_update(need.chain for need in needs)
+    for tracked in sitting.memory.alerts.values():
+        old.difference_update(told.chain for told in tracked.told.values())
+    for name in old:
         del chains[name]

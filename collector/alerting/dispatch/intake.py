@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from collector.alerting.alert import Alert, AlertState, Reason, Transition
 from collector.alerting.dispatch.backlog import note
 from collector.alerting.dispatch.memory import Shadow, Tracked
-from collector.alerting.dispatch.muting import linger_of
 from collector.alerting.dispatch.sitting import Sitting
 from collector.alerting.notify.content import Cause
 from collector.alerting.notify.match import group_of
@@ -53,7 +52,7 @@ def ring(tracked: Tracked, cause: Cause, now_ms: int) -> None:
 
 def _resolved(sitting: Sitting, step: Transition) -> None:
     alert, memory = step.alert, sitting.memory
-    linger_ms = linger_of(sitting.settings.inhibitions, alert) if step.before in _OPEN else 0
+    linger_ms = sitting.office.facts.of(alert).linger_ms if step.before in _OPEN else 0
     if linger_ms:
         memory.shadows.append(Shadow(alert=alert, until_ms=sitting.now_ms + linger_ms))
     tracked = memory.alerts.get(alert.number)

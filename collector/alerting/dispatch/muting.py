@@ -1,15 +1,14 @@
 """Muting: an alert, silences and what else is open -> what hides it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
 from collector.alerting.alert import Alert, AlertState
+from collector.alerting.dispatch.facts import Facts, Key
 from collector.alerting.notice import Silence
-from collector.alerting.notify.match import matches, values_of
+from collector.alerting.notify.match import matches
 from collector.alerting.notify.settings import Inhibition
-
-_Key = tuple[tuple[str, ...], ...]
 
 
 class Hidden(Struct, frozen=True, kw_only=True):
@@ -24,6 +23,9 @@ class Hidden(Struct, frozen=True, kw_only=True):
     until_ms: int | None = None
     inhibited: bool = False
     covered: bool = False
+
+
+_IN_SIGHT = Hidden()
 
 
 class Muting:
@@ -43,43 +45,33 @@ class Muting:
             if silence.start_ms <= now_ms < silence.end_ms
             and (silence.ended_ms is None or now_ms < silence.ended_ms)
         ]
-        self._sources: list[dict[_Key, list[Alert]]] = [{} for _ in inhibitions]
+        self._sources: dict[tuple[int, Key], list[Alert]] = {}
         self.inhibited: set[int] = set()
 
-    def expose(self, alerts: Iterable[Alert], over: Iterable[Alert]) -> None:
-        """Look at everything that may hide others.
+    def expose(self, facts: Iterable[Facts], *, over: bool = False) -> None:
+        """Look at what may hide others.
 
         Args:
-            alerts: whatever is open.
-            over: what is over and lingers.
+            facts: of whatever is open, or of what is over and lingers.
+            over: which of the two.
         """
-        for alert in alerts:
-            pending = alert.state is AlertState.PENDING
-            for place, inhibition in enumerate(self._inhibitions):
-                if inhibition.while_pending or not pending:
-                    self._add(place, alert)
-        for alert in over:
-            for place, inhibition in enumerate(self._inhibitions):
-                if inhibition.linger_ms:
-                    self._add(place, alert)
+        for one in facts:
+            if one.alert.replayed:
+                continue
+            for place, key in one.hides:
+                if _may_still_hide(self._inhibitions[place], one.alert, over=over):
+                    self._sources.setdefault((place, key), []).append(one.alert)
 
-    def _add(self, place: int, alert: Alert) -> None:
-        inhibition = self._inhibitions[place]
-        if alert.replayed or not inhibition.source.holds(alert):
-            return
-        key = _shared(inhibition, alert)
-        if key is not None:
-            own = alert.place.meter or ""
-            at = ((own,), *key) if inhibition.upstream else key
-            self._sources[place].setdefault(at, []).append(alert)
-
-    def hidden(self, alert: Alert) -> Hidden:
-        ends = [s.end_ms for s in self._silences if matches(alert, s.matcher)]
+    def hidden(self, facts: Facts) -> Hidden:
+        alert = facts.alert
+        ends = [one.end_ms for one in self._silences if matches(alert, one.matcher)]
         hiding = [
-            inhibition
-            for place, inhibition in enumerate(self._inhibitions)
-            if inhibition.target.holds(alert) and self._has_source(place, alert)
+            self._inhibitions[place]
+            for place, key in facts.hidden_by
+            if self._has_source(place, key, alert)
         ]
+        if not ends and not hiding:
+            return _IN_SIGHT
         if hiding:
             self.inhibited.add(alert.number)
         return Hidden(
@@ -88,38 +80,17 @@ class Muting:
             covered=any(inhibition.worse for inhibition in hiding),
         )
 
-    def _has_source(self, place: int, alert: Alert) -> bool:
-        inhibition = self._inhibitions[place]
-        return any(
-            _may_hide(inhibition, source, alert)
-            for key in _keys(inhibition, alert)
-            for source in self._sources[place].get(key, ())
-        )
+    def _has_source(self, place: int, key: Key, alert: Alert) -> bool:
+        sources = self._sources.get((place, key))
+        if not sources:
+            return False
+        return any(_may_hide(self._inhibitions[place], source, alert) for source in sources)
 
 
-def linger_of(inhibitions: Sequence[Inhibition], alert: Alert) -> int:
-    """How long an alert hides others after its end."""
-    return max(
-        (one.linger_ms for one in inhibitions if one.linger_ms and one.source.holds(alert)),
-        default=0,
-    )
-
-
-def _shared(inhibition: Inhibition, alert: Alert) -> _Key | None:
-    """What source and target have to share; None where an attribute is lacking."""
-    key = tuple(values_of(alert, name) for name in inhibition.equal)
-    return None if any(not values for values in key) else key
-
-
-def _keys(inhibition: Inhibition, target: Alert) -> Iterator[_Key]:
-    key = _shared(inhibition, target)
-    if key is None:
-        return
-    if not inhibition.upstream:
-        yield key
-        return
-    for meter in target.place.upstream:
-        yield ((meter,), *key)
+def _may_still_hide(inhibition: Inhibition, alert: Alert, *, over: bool) -> bool:
+    if over:
+        return inhibition.linger_ms > 0
+    return inhibition.while_pending or alert.state is not AlertState.PENDING
 
 
 def _may_hide(inhibition: Inhibition, source: Alert, target: Alert) -> bool:

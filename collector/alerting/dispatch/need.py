@@ -13,8 +13,7 @@ class Need(Struct, frozen=True, kw_only=True):
     Attributes:
         chain: with what it is grouped, and in order.
         route: whose pace holds.
-        due_ms: by the clock, when it asks for a notice.
-        from_ms: from when on it joins one that goes out anyway.
+        due_ms: by the clock, when it asks for a notice; it joins one that goes out before.
         escalated: the receiver is not of the first to be told.
         limit: of `Cause.OVERDUE`, which, and to whom.
     """
@@ -25,6 +24,5 @@ class Need(Struct, frozen=True, kw_only=True):
     route: Route
     cause: Cause
     due_ms: int
-    from_ms: int = 0
     escalated: bool = False
     limit: str = ""

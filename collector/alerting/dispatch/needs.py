@@ -1,17 +1,18 @@
 """Needs: alerts and what was told of them -> what is to be told, to whom, from when on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from collector.alerting.alert import Alert, AlertState
 from collector.alerting.dispatch.escalation import overdue, stages
+from collector.alerting.dispatch.facts import Facts
 from collector.alerting.dispatch.intake import ring
 from collector.alerting.dispatch.memory import Told, Tracked
 from collector.alerting.dispatch.muting import Muting
 from collector.alerting.dispatch.need import Need
-from collector.alerting.dispatch.routing import Target, labels
-from collector.alerting.dispatch.sitting import Sitting, short
+from collector.alerting.dispatch.routing import Target
+from collector.alerting.dispatch.sitting import Sitting
 from collector.alerting.notify.content import Cause
 
 
@@ -19,24 +20,32 @@ class _Case(Struct, frozen=True, kw_only=True):
     """One alert under review."""
 
     alert: Alert
+    facts: Facts
     tracked: Tracked
     now_ms: int
 
 
-def needs_of(sitting: Sitting, muting: Muting) -> list[Need]:
-    """Everything that is to be told now or later; what hides an alert is noted with it."""
+def needs_of(sitting: Sitting, muting: Muting, numbers: Iterable[int]) -> list[Need]:
+    """What is to be told of some alerts now, or as their groups ask for it.
+
+    When anything else will be due is noted, and what hides an alert is noted with it.
+    """
     found: list[Need] = []
-    for number, tracked in sitting.memory.alerts.items():
+    for number in numbers:
+        tracked = sitting.memory.alerts.get(number)
+        if tracked is None:
+            continue
         alert = tracked.gone or sitting.live.get(number)
         if alert is not None:
-            case = _Case(alert=alert, tracked=tracked, now_ms=sitting.now_ms)
+            facts = sitting.office.facts.of(alert)
+            case = _Case(alert=alert, facts=facts, tracked=tracked, now_ms=sitting.now_ms)
             found += _of_one(sitting, case, muting)
     return found
 
 
 def _of_one(sitting: Sitting, case: _Case, muting: Muting) -> Iterator[Need]:
     tracked, firing = case.tracked, case.alert.state is AlertState.FIRING
-    hidden = muting.hidden(case.alert)
+    hidden = muting.hidden(case.facts)
     if hidden.until_ms is not None:
         tracked.hushed = True
         sitting.wake(hidden.until_ms)
@@ -66,6 +75,9 @@ def _resolved(sitting: Sitting, case: _Case) -> Iterator[Need]:
     for receiver, told in _known(sitting, case.tracked):
         route = sitting.office.routing.route(told.route)
         due_ms = gone_ms + (flapping.calm_ms if lasting else route.wait_ms[alert.severity])
+        if lasting and due_ms > case.now_ms:
+            sitting.wake(due_ms)
+            continue
         yield Need(
             alert=alert,
             receiver=receiver,
@@ -73,33 +85,40 @@ def _resolved(sitting: Sitting, case: _Case) -> Iterator[Need]:
             route=route,
             cause=Cause.RESOLVED,
             due_ms=due_ms,
-            from_ms=due_ms if lasting else 0,
         )
 
 
 def _standing(sitting: Sitting, case: _Case) -> Iterator[Need]:
-    if case.alert.state is AlertState.FIRING:
-        for target in sitting.office.routing.targets(case.alert):
-            if target.receiver not in case.tracked.told:
-                yield _new(case, target)
-        yield from stages(sitting, case.alert, case.tracked)
-    for receiver, told in _known(sitting, case.tracked):
+    tracked = case.tracked
+    if case.alert.state is AlertState.ACKNOWLEDGED:
+        tracked.clock_ms = None
+    else:
+        if tracked.clock_ms is None and _is_known(tracked):
+            tracked.clock_ms = case.now_ms
+        for target, chain in case.facts.targets:
+            if target.receiver not in tracked.told:
+                yield _new(case, target, chain)
+        yield from stages(sitting, case.facts, tracked)
+    for receiver, told in _known(sitting, tracked):
         need = _again(sitting, case, receiver, told)
         if need is not None:
             yield need
-    yield from overdue(sitting, case.alert, case.tracked)
+    yield from overdue(sitting, case.facts, tracked)
 
 
-def _new(case: _Case, target: Target) -> Need:
-    alert, route = case.alert, target.route
-    group = short("\n".join("=".join(pair) for pair in labels(route, alert)))
+def _is_known(tracked: Tracked) -> bool:
+    """Whether somebody who was told first knows it as it is."""
+    return any(not told.escalated and told.again is None for told in tracked.told.values())
+
+
+def _new(case: _Case, target: Target, chain: str) -> Need:
     return Need(
-        alert=alert,
+        alert=case.alert,
         receiver=target.receiver,
-        chain=f"route/{route.name}/{target.receiver}/{group}",
-        route=route,
+        chain=chain,
+        route=target.route,
         cause=Cause.NEW,
-        due_ms=case.tracked.seen_ms + route.wait_ms[alert.severity],
+        due_ms=case.tracked.seen_ms + target.route.wait_ms[case.alert.severity],
     )
 
 
@@ -108,14 +127,15 @@ def _again(sitting: Sitting, case: _Case, receiver: str, told: Told) -> Need | N
     alert, route = case.alert, sitting.office.routing.route(told.route)
     wait_ms = route.wait_ms[alert.severity]
     firing = alert.state is AlertState.FIRING
-    from_ms = 0
     if alert.severity.rank > told.severity.rank:
         cause, due_ms = Cause.WORSE, min(alert.moved_ms, case.now_ms) + wait_ms
     elif firing and told.again is not None:
         cause, due_ms = told.again, told.again_ms + wait_ms
     elif firing and not told.escalated and told.chain not in sitting.stuck:
         cause, due_ms = Cause.REPEAT, told.at_ms + route.repeat_ms[alert.severity]
-        from_ms = due_ms
+        if due_ms > case.now_ms:  # it joins nothing that goes out before
+            sitting.wake(due_ms)
+            return None
     else:
         return None
     return Need(
@@ -125,7 +145,6 @@ def _again(sitting: Sitting, case: _Case, receiver: str, told: Told) -> Need | N
         route=route,
         cause=cause,
         due_ms=due_ms,
-        from_ms=from_ms,
     )
 
 

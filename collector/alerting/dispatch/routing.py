@@ -1,5 +1,6 @@
 """Routing: an alert -> who is told first, by which route; and who stands behind a name."""
 
+import hashlib
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -78,3 +79,8 @@ def _leaves(route: Route, alert: Alert) -> list[Route]:
 
 def _tree(route: Route) -> list[Route]:
     return [route, *(one for child in route.routes for one in _tree(child))]
+
+
+def short(text: str) -> str:
+    """Sixteen characters that stand for a text of any length in a key."""
+    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()

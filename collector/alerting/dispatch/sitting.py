@@ -1,11 +1,11 @@
 """Sitting: what one plan looks at and what it comes to."""
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collector.alerting.alert import Alert
 from collector.alerting.dispatch.calendar import Classify, quiet_until
+from collector.alerting.dispatch.facts import FactBook
 from collector.alerting.dispatch.memory import Memory
 from collector.alerting.dispatch.routing import Routing
 from collector.alerting.notice import Notice
@@ -24,6 +24,7 @@ class Office:
 
     settings: NotifySettings
     routing: Routing
+    facts: FactBook
     renderer: Renderer
     classify: Classify
     paging: Collection[str]
@@ -36,7 +37,8 @@ class Sitting:
     Attributes:
         live: what fires or is acknowledged, by number; nothing replayed.
         stuck: chains of which a notice was tried in vain.
-        notices, wakes: what it comes to.
+        notices: what it comes to.
+        wake_ms: when to look again; None: nothing is known to become due.
     """
 
     office: Office
@@ -45,15 +47,16 @@ class Sitting:
     live: Mapping[int, Alert]
     stuck: Collection[str]
     notices: list[Notice] = field(default_factory=list)
-    wakes: list[int] = field(default_factory=list)
+    wake_ms: int | None = None
 
     @property
     def settings(self) -> NotifySettings:
         return self.office.settings
 
     def wake(self, at_ms: int) -> None:
-        """Look again then."""
-        self.wakes.append(at_ms)
+        """Look again then, if that is not over."""
+        if at_ms > self.now_ms and (self.wake_ms is None or at_ms < self.wake_ms):
+            self.wake_ms = at_ms
 
     def say(self, key: str, chain: str, content: Content, alerts: Sequence[Alert]) -> None:
         """Plan a notice; `key` is the same whenever the same is planned."""
@@ -82,8 +85,3 @@ class Sitting:
         if quiet is None or severity.rank >= quiet.below.rank:
             return None
         return quiet_until(quiet, self.now_ms)
-
-
-def short(text: str) -> str:
-    """Sixteen characters that stand for a text of any length in a key."""
-    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()

@@ -46,7 +46,7 @@ def _troubles(sitting: Sitting, unsent: Sequence[Unsent]) -> dict[str, Trouble]:
             waiting=sum(one.state is NoticeState.WAITING for one in its),
             failed=sum(one.state is NoticeState.FAILED for one in its),
             since_ms=min(one.notice.made_ms for one in its),
-            answer=max(its, key=lambda one: one.tried_ms).answer,
+            answer=max(its, key=lambda one: (one.tries > 0, one.tried_ms)).answer,
         )
         for receiver, its in by_receiver.items()
     }

@@ -19,6 +19,7 @@ from collector.alerting.notify.document import (
     RouteSpec,
 )
 from collector.alerting.notify.settings import ChannelKind, NotifySettings
+from collector.fleet.index import Fleet
 from documents.finding import DocumentInvalid, Finding, KeyPath, Problem
 from documents.load import load
 from documents.nearest import suggestion
@@ -30,8 +31,7 @@ class Known(Struct, frozen=True, kw_only=True):
     """Names that the file may use; None: whatever it says.
 
     Attributes:
-        places: the fleet's ids by attribute: district, street, institution, building, gateway,
-            meter.
+        places: the fleet's ids by attribute, as `places_of` gives them.
         rules: ids.
         groups: of rules, and ids.
     """
@@ -39,6 +39,17 @@ class Known(Struct, frozen=True, kw_only=True):
     places: Mapping[str, Collection[str]] = {}
     rules: Collection[str] | None = None
     groups: Collection[str] | None = None
+
+
+def places_of(fleet: Fleet) -> dict[str, frozenset[str]]:
+    """The names of places that a fleet knows; streets it does not name."""
+    return {
+        "district": frozenset(fleet.stores),
+        "institution": frozenset(fleet.institutions),
+        "building": frozenset(fleet.buildings),
+        "gateway": frozenset(fleet.gateways),
+        "meter": frozenset(fleet.meters),
+    }
 
 
 def load_notify(folder: Path, known: Known = Known()) -> NotifySettings | None:  # noqa: B008 - frozen
