@@ -76,9 +76,19 @@ def test_polling_that_waits_after_each_answer_lags_by_more_than_any_clock() -> N
     assert found(at_ms) == []
 
 
-def test_a_meter_without_a_schedule_does_not_drift() -> None:
-    random = np.random.default_rng(4)
-    at_ms = START_MS + np.cumsum(random.integers(40_000, 80_000, 30 * 1440))
+def test_a_drift_is_told_of_days_that_were_seen_in_part() -> None:
+    """By turns until one o'clock and from eleven on: half a day and one and a half apart."""
+    at_ms = drifting(answers(QUARTER), 20)
+    hour, day = (at_ms - START_MS) // 3_600_000 % 24, (at_ms - START_MS) // DAY_MS
+    seen = np.where(day % 2 == 0, hour < 13, hour >= 11)
+
+    assert set(found(at_ms[seen])) >= set(range(12, 30))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_meter_without_a_schedule_does_not_drift(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    at_ms = START_MS + np.cumsum(random.integers(40_000, 80_000, 200 * 1440))
 
     assert found(at_ms) == []
 

@@ -190,12 +190,33 @@ def snow(loads: Loads) -> Loads:
     return stuck(by_day_only(loads), 15 * 24, 3 * 24)
 
 
+def an_early_evening(loads: Loads) -> Loads:
+    """Rests for seven hours every night, and once from the morning on."""
+    loads = np.where(np.arange(len(loads)) % 24 < 7, 0, loads)
+    return stuck(loads, 15 * 24 + 8, 15)
+
+
+def pauses(loads: Loads) -> Loads:
+    """Two hours by day now and then, and once half a day."""
+    for first, count in ((12, 2), (17, 2), (15, 12)):
+        loads = stuck(loads, first * 24 + 9, count)
+    return loads
+
+
+def just_installed(loads: Loads) -> Loads:
+    return stuck(loads, 8, 5 * 24)
+
+
 @pytest.mark.parametrize(
     "habit",
-    [weekly, by_day_only, now_and_then, from_a_day_on, until_a_day, a_season_apart, snow],
+    [
+        weekly, by_day_only, now_and_then, from_a_day_on, until_a_day, a_season_apart, snow,
+        an_early_evening, pauses, just_installed,
+    ],
     ids=[
         "weekends", "nights", "now and then", "first heating day", "last heating day",
-        "two weeks off", "three days of snow on a roof",
+        "two weeks off", "three days of snow on a roof", "an early evening", "pauses",
+        "just installed",
     ],
 )  # fmt: skip
 def test_a_counter_that_has_nothing_to_count_is_not_frozen(habit: Callable[[Loads], Loads]) -> None:
