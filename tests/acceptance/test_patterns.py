@@ -309,6 +309,7 @@ def test_22_a_bus_that_cannot_meet_its_cycle_says_what_it_needs_and_has():
     assert {reading.meter for reading in polled.readings} == {"m1", "m2", "m3"}
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_23_a_meter_that_is_offline_for_days_takes_no_memory():
     line = Line(4, cycle_s=60)
     line.silence(2, 3)

@@ -287,6 +287,7 @@ def world(count: int) -> dict[int, Delivery]:
     return deliveries
 
 
+@pytest.mark.usefixtures("uncounted")
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_wherever_it_is_killed_what_comes_again_changes_nothing(data: st.DataObject) -> None:

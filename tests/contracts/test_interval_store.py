@@ -520,9 +520,9 @@ WRITES = st.lists(
 )
 @given(WRITES, st.integers(1, 9))
 def test_duckdb_holds_what_the_fake_holds_after_any_writes(
-    tmp_path: Path, writes: list[tuple[str, str, Width, int, list[int | None]]], most_rows: int
+    light_folder: Path, writes: list[tuple[str, str, Width, int, list[int | None]]], most_rows: int
 ) -> None:
-    file = tmp_path / "any.duckdb"
+    file = light_folder / "any.duckdb"
     file.unlink(missing_ok=True)
     fake = FakeIntervalStore()
     with closing(DuckDbReadingStore(file)) as readings:

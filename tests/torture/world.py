@@ -174,11 +174,6 @@ class World:
         with self._spool_of(gateway) as spool:
             return {book.epoch: book.uncommitted() for book in spool.books() if book.held}
 
-    def dropped(self, gateway: str) -> int:
-        """Batches that its spool threw away to make room, and had no commit of."""
-        with self._spool_of(gateway) as spool:
-            return sum(len(book.dropped) for book in spool.books())
-
     @contextlib.contextmanager
     def _spool_of(self, gateway: str) -> Iterator[SqliteSpool]:
         """A copy: a gateway that runs lets nobody else into its file."""
