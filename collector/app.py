@@ -26,6 +26,7 @@ from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
 from collector.settings import CollectorSettings
 from collector.suspect import Suspects
+from collector.telling import TellingParts, load_telling
 from collector.validate import Gate
 from collector.watching import (
     CentreSigns,
@@ -174,12 +175,29 @@ class Collector:
         api = make_api(self.desk, self.store, self.state, self.state.alert_log, metrics, doors)
         self._server = HttpServer(api, settings.api.host, settings.api.port)
         workshop.lock.tell(self._server.url)
+        self._telling = (
+            load_telling(
+                TellingParts(
+                    state=self.state,
+                    fleet=self.fleet,
+                    rules=rules,
+                    clock=self._clock,
+                    moved=watching.alerting.moved,
+                    died=self._end,
+                    config=folder / settings.config,
+                    environ=os.environ,
+                )
+            )
+            if settings.notify
+            else None
+        )
         centre = CentreSigns(
             link=self._link,
             pipeline=self._pipeline,
             patience=patience,
             clock=self._clock,
             failing=lambda: self.jobs.failing,
+            delivery_failing_s=self._delivery_failing_s,
         )
         self._watch = make_watch(watching, office, centre, centre.is_deaf)
         self._threads = (
@@ -195,6 +213,8 @@ class Collector:
         self._server.start()
         for thread in self._threads:
             thread.start()
+        if self._telling is not None:
+            self._telling.start()
         self._link.start()
         self.jobs.start()
         log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
@@ -214,11 +234,20 @@ class Collector:
             thread.join()
         self._workshop.settling.stop()
         self.jobs.stop()
+        if self._telling is not None:
+            self._telling.stop()
         self._link.stop()
         self._server.stop()
         self._keep_arrivals()
         self._workshop.close()
         log.info("collector.stopped")
+
+    def _delivery_failing_s(self) -> float:
+        return 0.0 if self._telling is None else self._telling.failing_s()
+
+    def _end(self) -> None:
+        self._failed = True
+        self._stopping.set()
 
     def _keep_arrivals(self) -> None:
         try:
@@ -232,8 +261,7 @@ class Collector:
             live()
         except Exception:
             log.exception("thread.died", thread=threading.current_thread().name)
-            self._failed = True
-            self._stopping.set()
+            self._end()
 
     def _work(self) -> None:
         """The pipeline's."""
