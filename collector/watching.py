@@ -33,7 +33,7 @@ from metering.clock import Clock
 from metering.errors import PermanentError
 
 _STORES = frozenset({"store", "record"})  # what the pipeline waits for
-_BUSY_MS = 5_000  # a group under way for longer: the database hangs, and nothing is heard
+_BUSY_MS = 5_000  # a group under way for longer: the database is away, and nothing is heard
 
 
 class RulesInvalid(PermanentError):
@@ -138,13 +138,13 @@ class CentreSigns:
         return self._patience.away_s(*_STORES)
 
     def broker_away_s(self) -> float:
-        """Since the first time that it was asked and the link was down."""
+        """Since it was first asked while the link was down."""
         now_ms = self._clock.monotonic_ms()
         if self._link.is_up:
             self._down_ms = None
         elif self._down_ms is None:
             self._down_ms = now_ms
-        return 0.0 if self._down_ms is None else (now_ms - self._down_ms) / 1000
+        return 0.0 if self._down_ms is None else (now_ms - self._down_ms + 1) / 1000
 
     def delivery_failing_s(self) -> float:
         return self._delivery_failing_s()
@@ -155,8 +155,8 @@ class CentreSigns:
     def is_deaf(self) -> bool:
         """What is not heard now may be our own fault."""
         busy_ms = self._pipeline.busy_ms
-        hangs = busy_ms is not None and self._clock.monotonic_ms() - busy_ms > _BUSY_MS
-        return hangs or not self._link.is_up or not _STORES.isdisjoint(self._patience.down)
+        waits = busy_ms is not None and self._clock.monotonic_ms() - busy_ms > _BUSY_MS
+        return waits or not self._link.is_up
 
 
 def all_rules(settings: CollectorSettings, config: Path, fleet: Fleet) -> tuple[Rule, ...]:

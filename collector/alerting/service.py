@@ -194,7 +194,7 @@ class Watch:
             watched.heard.deaf(watched.clock.monotonic_ms())
         with watched.alerting.turn() as book:
             watched.alerting.tick()
-            signs = watched.signs.now(watched.heard, deaf=deaf)
+            signs = watched.signs.now(watched.heard)
             now_ms = watched.clock.now_ms()
             watched.alerting.observe(watched.sign_rules.look(signs, book.watching, now_ms))
             if not deaf:
