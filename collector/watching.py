@@ -27,7 +27,7 @@ from collector.fleet.index import Fleet
 from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.pipeline import Pipeline
-from collector.settings import CollectorSettings, RuleSettings
+from collector.settings import RuleSettings
 from link.mqtt import Link
 from metering.clock import Clock
 from metering.errors import PermanentError
@@ -159,13 +159,13 @@ class CentreSigns:
         return waits or not self._link.is_up
 
 
-def all_rules(settings: CollectorSettings, config: Path, fleet: Fleet) -> tuple[Rule, ...]:
+def all_rules(plain: Iterable[RuleSettings], config: Path, fleet: Fleet) -> tuple[Rule, ...]:
     """Those of `config/rules` and the plain thresholds of the collector's own file.
 
     Raises:
         RulesInvalid: two have one id.
     """
-    rules = (*load_rules(config, fleet), *map(rule_of, settings.rules))
+    rules = (*load_rules(config, fleet), *map(rule_of, plain))
     twice = _twice(rule.id for rule in rules)
     if twice:
         raise RulesInvalid(f"规则编号重复：{'、'.join(sorted(twice))}")

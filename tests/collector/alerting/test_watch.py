@@ -163,6 +163,17 @@ def test_a_centre_that_could_not_hear_says_nothing_of_the_time_in_which_it_could
     assert reasons(post.pass_s(2)) == ["held"]
 
 
+def test_after_a_standstill_of_the_centre_itself_nothing_is_silent_yet() -> None:
+    """A machine that slept, or a small state that was away, while the watch waited its turn."""
+    post = Post(silence())
+    post.hear()
+    post.pass_s(10)
+    post.clock.pass_ms(3_600_000)
+
+    assert post.pass_s(180) == []
+    assert reasons(post.pass_s(3)) == ["held"]
+
+
 def test_a_centre_that_is_deaf_for_a_while_resolves_no_silence() -> None:
     post = Post(silence())
     post.hear()
