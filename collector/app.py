@@ -13,6 +13,7 @@ from collector.adapters.apscheduler import ApschedulerTrigger
 from collector.adapters.calendar import load_hours
 from collector.adapters.http import HttpServer
 from collector.adapters.zstd import decompress
+from collector.alerting.lifecycle.damping import LATE_MS
 from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
@@ -30,6 +31,7 @@ from collector.telling import TellingParts, load_telling
 from collector.validate import Gate
 from collector.watching import (
     CentreSigns,
+    Watching,
     all_rules,
     make_watch,
     make_watching,
@@ -103,10 +105,11 @@ class Collector:
             metrics=metrics,
             patience=patience,
         )
-        rules = all_rules(settings, folder / settings.config, self.fleet)
+        rules = all_rules(settings.rules, folder / settings.config, self.fleet)
         newest = {reading.meter: reading.at_ms for reading in latest.value}
         hours = load_hours(folder / settings.config)
         watching = make_watching(rules, hours.open_at, office, newest)
+        self._warm(watching)
         self._inbox = Inbox(
             every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
         )
@@ -204,6 +207,16 @@ class Collector:
             threading.Thread(target=self._alive, args=(self._work,), name="pipeline"),
             threading.Thread(target=self._alive, args=(self._look,), name="watch"),
         )
+
+    def _warm(self, watching: Watching) -> None:
+        """Rates go on from what was read just before the start."""
+        within_ms, now_ms = watching.readings.within_ms, self._clock.now_ms()
+        if within_ms:
+            meters, since_ms = sorted(self.fleet.meters), now_ms - LATE_MS - within_ms
+            read = self._patience.until_done(
+                "store", lambda: self.store.readings(meters, None, since_ms, now_ms)
+            )
+            watching.readings.warm(read.value or [])
 
     @property
     def api_url(self) -> str:

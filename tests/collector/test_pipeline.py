@@ -694,6 +694,17 @@ def test_alerts_of_a_group_are_recorded_with_it(centre: Centre) -> None:
     assert (centre.count("alert_transitions/firing"), centre.alerting.firing) == (1, ())
 
 
+def test_after_a_restart_an_older_reading_is_late_still(centre: Centre) -> None:
+    centre.take(sent(2, reading(2, 100.0)))
+    centre.restart()
+
+    centre.take(sent(1, reading(1, 600.0)))
+
+    assert centre.alerting.firing == ()
+    (late,) = centre.watching.readings.late()
+    assert late.spans == {"e001-main": (reading(1).at_ms, reading(1).at_ms)}
+
+
 def test_latency_is_the_age_of_what_was_stored(centre: Centre) -> None:
     young = Reading(meter="e001-main", at_ms=SEALED_MS, values={"active_power_kw": 1.0})
 

@@ -14,7 +14,7 @@ from collector.alerting.evaluate.plan import Check, Plan, plan_of
 from collector.alerting.lifecycle.damping import OF_READINGS
 from collector.alerting.lifecycle.matter import matter_of
 from collector.alerting.observation import Observation, Verdict
-from collector.alerting.rule import Rule, When
+from collector.alerting.rule import Rate, Rule, When
 from collector.fleet.index import Fleet, Sector
 from metering.quantity import QUANTITIES
 
@@ -107,6 +107,21 @@ class Looker:
             energy_unit=check.energy_unit,
             every_ms=plan.entry.cycle_s * 1000,
         )
+
+    def warm(self, meter: str, at_ms: int, values: Values) -> None:
+        """A reading that was judged before: rates go on from it."""
+        plan = self.plan(meter, at_ms)
+        for band in plan.bands if plan else ():
+            value = values.get(band.quantity)
+            for check in band.checks:
+                if check.within_ms and value is not None:
+                    self._moved_by(meter, check, at_ms, value)
+
+    @property
+    def within_ms(self) -> int:
+        """How far back a rate looks, at most; 0 where there is none."""
+        rates = [rule.condition for rule in self.rules if isinstance(rule.condition, Rate)]
+        return max((rate.within_ms for rate in rates), default=0)
 
     def _moved_by(self, meter: str, check: Check, at_ms: int, value: float) -> float:
         """By how much it moved at most within the rule's time, up or down."""

@@ -167,6 +167,23 @@ def test_what_still_holds_after_an_outage_fires_at_once_and_learns_its_true_begi
     assert told(world.alerts[0]) == (False, "resolved", 60, 402)
 
 
+@pytest.mark.parametrize("world", [HELD], indirect=True)
+def test_what_began_just_before_an_outage_is_recorded_with_its_true_beginning(
+    world: World,
+) -> None:
+    """At six hours, where a slice of the store begins."""
+    world.set(360)
+    world.send(course(350, 360, (355, 360)))
+    world.set(500)
+    world.send({500: 100.0})
+    world.backlog(course(360, 500, (360, 400)))
+
+    world.look_back()
+
+    fired = [alert for alert in world.alerts if alert.fired_ms is not None]
+    assert [told(alert) for alert in fired] == [(True, "resolved", 355, 400)]
+
+
 def test_what_fired_before_an_outage_and_ended_in_it_is_not_told_again(world: World) -> None:
     world.set(50)
     world.send(course(40, 50, (45, 50)))

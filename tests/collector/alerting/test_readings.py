@@ -12,6 +12,7 @@ from collector.alerting.rule import Above, Below, Outside, Rate, Rule, Scope, Wh
 from collector.fleet.index import Sector
 from collector.store import Row
 from collector.validate import tags_of
+from metering.reading import Reading
 from tests.fakes.alerting import MINUTE_MS, START_MS, always_open, at, threshold
 from tests.fakes.centre import example_fleet
 
@@ -225,6 +226,23 @@ def test_how_far_was_judged_survives_a_restart() -> None:
     ]
     assert found == []
     assert after.late()[0].spans == {"e001-main": (at(2), at(4))}
+
+
+def test_a_rate_goes_on_after_a_restart_from_what_was_judged_before() -> None:
+    rate = rule(Rate(quantity="supply_temperature_c", limit=10.0, within_ms=3 * MINUTE_MS))
+    before = Readings([rate], FLEET, always_open)
+    list(before.look([row(5, supply_temperature_c=20.0)], NOBODY, at(6)))
+    after = Readings([rate], FLEET, always_open, before.judged(["gw-e001"]))
+    stored = [
+        Reading(meter="e001-main", at_ms=at(minute), values={"supply_temperature_c": value})
+        for minute, value in ((5, 20.0), (6, 99.0))
+    ]
+
+    after.warm(stored)
+    found = list(after.look([row(7, supply_temperature_c=31.0)], NOBODY, at(7)))
+
+    assert (after.within_ms, told(found)) == (3 * MINUTE_MS, [("hot", "met", 11.0)])
+    assert Readings([threshold()], FLEET, always_open).within_ms == 0
 
 
 def test_a_span_that_grew_while_it_was_judged_stays() -> None:

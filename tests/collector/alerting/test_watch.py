@@ -163,6 +163,30 @@ def test_a_centre_that_could_not_hear_says_nothing_of_the_time_in_which_it_could
     assert reasons(post.pass_s(2)) == ["held"]
 
 
+def test_after_a_standstill_of_the_centre_itself_nothing_is_silent_yet() -> None:
+    """A machine that slept, or a small state that was away, while the watch waited its turn."""
+    post = Post(silence())
+    post.hear()
+    post.pass_s(10)
+    post.clock.pass_ms(3_600_000)
+
+    assert post.pass_s(180) == []
+    assert reasons(post.pass_s(3)) == ["held"]
+
+
+def test_a_centre_that_is_deaf_for_a_while_resolves_no_silence() -> None:
+    post = Post(silence())
+    post.hear()
+    post.pass_s(200)
+    post.deaf = True
+    post.pass_s(10)
+    post.deaf = False
+
+    assert post.pass_s(600) == []
+    post.hear()
+    assert reasons(post.pass_s(2)) == ["cleared"]
+
+
 def test_a_restart_changes_nothing_of_a_silence() -> None:
     post = Post(silence())
     post.pass_s(200)
@@ -240,6 +264,8 @@ def test_a_database_that_is_away_is_told_after_its_limit_and_when_it_is_back() -
 
     post.centre.store_s = 61.0
     (step,) = post.pass_s(40)
+    post.centre.store_s = 1.0  # back for a moment, and away again
+    assert post.pass_s(40) == []
     post.centre.store_s = 0.0
 
     assert (step.alert.subject.kind, step.alert.subject.id) == ("system", "store")
@@ -285,6 +311,22 @@ def test_a_gateway_is_offline_after_so_many_of_its_cycles() -> None:
     (step,) = post.pass_s(2)
 
     assert (step.alert.subject.id, step.alert.unit) == ("gw-e001", "周期")
+
+
+@pytest.mark.parametrize("name", ["gateway_offline", "dead_man_s"])
+def test_a_restart_and_deafness_resolve_no_sign_of_what_was_not_heard(name: str) -> None:
+    post = Post(sign(name, 3, scope=Scope(gateways=frozenset({"gw-e001"}))))
+    post.speak()
+    assert reasons(post.pass_s(200)) == ["held"]
+    post.deaf = True
+    assert post.pass_s(10) == []
+    post.deaf = False
+    assert post.pass_s(10) == []
+    post.restart()
+    assert post.pass_s(400) == []
+
+    post.speak()
+    assert reasons(post.pass_s(1)) == ["cleared"]
 
 
 def test_while_the_centre_is_deaf_no_gateway_is_offline() -> None:
