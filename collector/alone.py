@@ -15,6 +15,7 @@ from typing import TypeVar
 from collector.adapters.http import HttpServer
 from collector.api import make_api
 from collector.desk import IdleDesk
+from collector.doors.alerting import Counter, alerting_door
 from collector.doors.jobs import make_jobs_door
 from collector.jobs.runner import JobRunner, Parts
 from collector.patience import Patience
@@ -51,7 +52,11 @@ def served_alone(settings: CollectorSettings, folder: Path) -> Iterator[str]:
             workshop.state,
             alert_log,
             workshop.metrics,
-            (*workshop.doors(_OneByOne()), make_jobs_door(_idle_jobs(settings, workshop), log)),
+            (
+                *workshop.doors(_OneByOne()),
+                make_jobs_door(_idle_jobs(settings, workshop), log),
+                alerting_door(_idle_counter(workshop)),
+            ),
         )
         server = HttpServer(api, "127.0.0.1", 0)
         server.start()
@@ -59,6 +64,20 @@ def served_alone(settings: CollectorSettings, folder: Path) -> Iterator[str]:
         workshop.lock.tell(server.url)
         yield server.url
         workshop.settling.finish()  # what was begun; if the command breaks off, it is stopped
+
+
+def _idle_counter(workshop: Workshop) -> Counter:
+    """Alerts, silences and notices as they stand; only a running collector judges and tells."""
+    return Counter(
+        log=workshop.state.alert_log,
+        outbox=workshop.state.outbox,
+        silences=workshop.state.silence_book,
+        clock=workshop.clock,
+        judge=None,
+        teller=None,
+        link=None,
+        changed=lambda: None,
+    )
 
 
 def _idle_jobs(settings: CollectorSettings, workshop: Workshop) -> JobRunner:

@@ -18,6 +18,7 @@ from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
+from collector.doors.alerting import Counter, alerting_door
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
@@ -171,13 +172,6 @@ class Collector:
                 jobs=self.jobs,
             )
         )
-        doors = (
-            *workshop.doors(self.desk.in_turn),
-            make_jobs_door(self.jobs, self.state.job_log),
-        )
-        api = make_api(self.desk, self.store, self.state, self.state.alert_log, metrics, doors)
-        self._server = HttpServer(api, settings.api.host, settings.api.port)
-        workshop.lock.tell(self._server.url)
         self._telling = (
             load_telling(
                 TellingParts(
@@ -194,6 +188,24 @@ class Collector:
             if settings.notify
             else None
         )
+        counter = Counter(
+            log=self.state.alert_log,
+            outbox=self.state.outbox,
+            silences=self.state.silence_book,
+            clock=self._clock,
+            judge=watching.alerting,
+            teller=self._telling,
+            link=None if self._telling is None else self._telling.link,
+            changed=watching.alerting.moved.set,
+        )
+        doors = (
+            *workshop.doors(self.desk.in_turn),
+            alerting_door(counter),
+            make_jobs_door(self.jobs, self.state.job_log),
+        )
+        api = make_api(self.desk, self.store, self.state, self.state.alert_log, metrics, doors)
+        self._server = HttpServer(api, settings.api.host, settings.api.port)
+        workshop.lock.tell(self._server.url)
         centre = CentreSigns(
             link=self._link,
             pipeline=self._pipeline,

@@ -4,7 +4,7 @@ The running collector has one where `config/notify.yaml` says who is to be told.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -17,11 +17,14 @@ from collector.adapters.sql import SqlSmallState
 from collector.alerting.dispatch.dispatcher import Dispatcher
 from collector.alerting.messages.link import Links, NoLinks, SignedLinks
 from collector.alerting.messages.render import TemplateRenderer
+from collector.alerting.notice import NoticeKind, Said
 from collector.alerting.notifier import Notifier, NotifierParts
 from collector.alerting.notify.check import Known, load_notify, places_of
+from collector.alerting.notify.content import Content
 from collector.alerting.notify.settings import LinkSettings, NotifySettings
 from collector.alerting.rule import Rule
 from collector.alerting.sender import Sender, SenderParts
+from collector.doors.alerting import LinkKey
 from collector.fleet.index import Fleet
 from documents.secret import named_secret, read_secret
 from metering.clock import Clock
@@ -55,6 +58,7 @@ class Telling:
 
     def __init__(self, settings: NotifySettings, parts: TellingParts) -> None:
         self._parts = parts
+        self._settings = settings
         self._failing_since_ms: int | None = None
         state = parts.state
         self.renderer = renderer_of(settings, parts)
@@ -88,6 +92,30 @@ class Telling:
                 died=parts.died,
             )
         )
+
+    @property
+    def receivers(self) -> Collection[str]:
+        """Names of those who can be told."""
+        return self.channels.keys()
+
+    def try_out(self, receiver: str) -> list[tuple[str, Said]]:
+        """Send a test by each of a receiver's channels; what each of them answers."""
+        now_ms = self._parts.clock.now_ms()
+        title = self._settings.receivers[receiver].title
+        said = self.renderer.render(
+            Content(kind=NoticeKind.TEST, receiver=receiver, title=title, now_ms=now_ms)
+        )
+        return [
+            (one.name, one.send(said.subject, said.text, said.html, key=f"test {now_ms}"))
+            for one in self.channels[receiver]
+        ]
+
+    @property
+    def link(self) -> LinkKey | None:
+        """By what links are signed; None: there are none."""
+        links = self._settings.links
+        key = link_key(links, self._parts.environ, self._parts.config)
+        return None if key is None else LinkKey(key=key, ack_ms=links.ack_ms)
 
     def start(self) -> None:
         self._sender.start()
