@@ -460,6 +460,10 @@ def test_a_digest_that_is_a_few_hours_late_is_told_and_an_old_one_is_not() -> No
 
     assert scene.said() == ["03-06 06:00 bureau digest: 1d 0 new, 0 solved, 0 open"]
 
+    scene.clock_steps(timedelta(days=2))  # Sunday: Friday's is two days late
+
+    assert scene.said() == []
+
 
 # ---- clocks
 

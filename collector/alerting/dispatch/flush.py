@@ -195,7 +195,6 @@ def _note(sitting: Sitting, need: Need, chain: str) -> None:
         severity=need.alert.severity,
         escalated=escalated,
     )
-    tracked.mass.pop(need.receiver, None)
     if not escalated and tracked.clock_ms is None and need.alert.state is AlertState.FIRING:
         tracked.clock_ms = sitting.now_ms
 

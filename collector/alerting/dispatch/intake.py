@@ -73,11 +73,7 @@ def _tracked(sitting: Sitting, alert: Alert, ended: dict[tuple[str, Subject], in
     if number is None:
         return fresh
     before = sitting.memory.alerts.pop(number)
-    assert before.gone is not None
-    fresh.told, fresh.overdue = before.told, before.overdue
-    # Whoever acknowledged the one before has not acknowledged this one.
-    was_taken_on = bool(before.gone.author) or before.clock_ms is None
-    fresh.clock_ms = sitting.now_ms if was_taken_on else before.clock_ms
+    fresh.told, fresh.overdue, fresh.clock_ms = before.told, before.overdue, before.clock_ms
     return fresh
 
 

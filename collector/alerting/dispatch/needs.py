@@ -93,6 +93,7 @@ def _standing(sitting: Sitting, case: _Case) -> Iterator[Need]:
     if case.alert.state is AlertState.ACKNOWLEDGED:
         tracked.clock_ms = None
     else:
+        # Whoever acknowledged the one before has not acknowledged what fires again.
         if tracked.clock_ms is None and _is_known(tracked):
             tracked.clock_ms = case.now_ms
         for target, chain in case.facts.targets:
