@@ -11,7 +11,7 @@ from msgspec import Struct
 from collector.fleet.index import Fleet, MeterEntry
 from collector.gain.departure import Departure, one_a_meter
 from collector.gain.hours import family_hours, last_digit
-from collector.gain.power import GAUGES, Moved, PowerDays, power_days, ratio_of
+from collector.gain.power import GAUGES, Bounds, Moved, PowerDays, power_days, ratio_of
 from collector.gain.whose import KNOWN_BEFORE_DAYS, LEAST_DAYS, LOOKBACK_DAYS, Standing, gains_of
 from collector.intervals import Figure, Intervals, IntervalStore, Subject
 from collector.quality.thresholds import Thresholds
@@ -139,7 +139,7 @@ class _Check:
                 self._hold_against_power(meter, days)
 
     def _power(self, meters: Sequence[str]) -> Iterator[tuple[str, PowerDays]]:
-        span = (self._end_ms - LOOKBACK_DAYS * DAY_MS, self._end_ms)
+        span = (self._start_ms(meters), self._end_ms)
         intervals = self._parts.intervals
         wanted = sorted({gauge.quantity for gauge in GAUGES.values()})
         gauges = {
@@ -167,7 +167,12 @@ class _Check:
         share = days.share(self._day_ms)
         if share is not None:
             self._note(meter, "energy_against_power_share", share)
-        ratio = ratio_of(days, self._day_ms, bounds.gain_power.value, bounds.power_off.value)
+        ratio = ratio_of(
+            days,
+            self._day_ms,
+            Bounds(bounds.gain_power.value, bounds.power_off.value),
+            self._known.get(meter),
+        )
         if ratio.moved in {Moved.CHANGED, Moved.OFF}:
             self.departures.append(
                 Departure(

@@ -14,7 +14,7 @@ from benchmarks.truth.flags import Flag
 from benchmarks.truth.gates import METER, QUANTITY, Outcome, settled_of
 from benchmarks.truth.label import GAIN, GAIN_EITHER
 from collector.gain.hours import family_hours, last_digit
-from collector.gain.power import Moved, power_days, ratio_of
+from collector.gain.power import Bounds, Moved, power_days, ratio_of
 from collector.gain.whose import LOOKBACK_DAYS, Standing, gains_of
 from collector.intervals import GaugeWindows, Intervals
 from collector.quality.thresholds import Thresholds
@@ -93,8 +93,11 @@ def _of_power(canvas: Canvas, company: Company, outcome: Outcome) -> Iterator[Sa
         last_digit(outcome.series.value / PER_UNIT),
         last_digit(company.power_kw),
     )
+    bounds = Bounds(_BOUNDS.gain_power.value, _BOUNDS.power_off.value)
+    known_ms = None
     for day_ms in range(start_ms, end_ms, DAY_MS):
-        ratio = ratio_of(days, day_ms, _BOUNDS.gain_power.value, _BOUNDS.power_off.value)
+        ratio = ratio_of(days, day_ms, bounds, known_ms)
+        known_ms = ratio.since_ms
         if ratio.moved in {Moved.CHANGED, Moved.OFF}:
             about = f"{ratio.change:+.1%} ± {ratio.error:.1%}, by its gauge, {ratio.moved}"
             yield Said((METER,), _flag(GAIN, day_ms, about))

@@ -5,8 +5,9 @@ share in the rest, so the rest begins to move as that meter moves. Whether it do
 of two things that have nothing to do with each other:
 
 * **Fluctuation.** By how much do the rest's changes from hour to hour follow the meter's, both
-  without what is usual at that hour in these two weeks? What the rest does of itself each day at
-  the same hour, or more of it from one day on, says nothing here.
+  without what is usual at that hour in these two weeks, and without what a day has more or less of
+  it? What the rest does of itself each day at the same hour, or more of it from one day on, says
+  nothing here.
 * **Course.** How did the usual day change between two spans of time, beyond a rest that is simply
   more or less of what it was?
 """
@@ -24,11 +25,12 @@ _OWN_HOUR = 0.8  # of an hour's variance: its own, the rest that of all hours
 _MEDIAN = 0.455  # of a squared normal deviation
 _RIDGE = 1e-3
 _NOISE = 0.5  # of what the rest does, that last digits may make
-_WIDTHS = (1, 2, 3, 4, 6, 8)  # hours that are taken together where registers are coarse
+_WIDTHS = (1, 2, 3)  # hours that are taken together where registers are coarse
 _DIGIT_VARIANCE = 6 / 12  # of the difference of two differences of a rounded register
 _LEAST_LEVERAGE = 0.05
 _LEAST_DAYS = 2
 _TINY = 1e-9
+_NOTHING = 1e-300  # instead of a sum of squares that is zero
 
 Estimate = tuple[Floats, Floats]  # by meter that was asked for: share, and standard error
 
@@ -199,15 +201,21 @@ def _blocks(days: int) -> Ints:
 
 
 def _unusual(change: Floats, seen: Mask, rest_day: Mask, blocks: Ints) -> tuple[Floats, Mask]:
-    """Less what is usual at that hour; an hour that has no like is not seen."""
+    """Less what is usual at that hour, as much of it as the day has: holidays have little.
+
+    What a day does more or less of the usual, all meters of a house do together. An hour that has
+    no like is not seen.
+    """
     found, told = np.zeros_like(change), np.zeros_like(seen)
     for block in np.unique(blocks):
         for rests in (False, True):
             days = np.flatnonzero((blocks == block) & (rest_day == rests))
             count = seen[days].sum(axis=0)
-            usual = change[:, days].sum(axis=1) / np.maximum(count, 1)
             told[days] = seen[days] & (count > 1)
-            found[:, days] = (change[:, days] - usual[:, None]) * told[days]
+            here = change[:, days] * told[days]
+            usual = here.sum(axis=1, keepdims=True) / np.maximum(count, 1) * told[days]
+            much = (here * usual).sum(axis=2) / np.maximum((usual**2).sum(axis=2), _NOTHING)
+            found[:, days] = here - much[..., None] * usual
     return found, told
 
 

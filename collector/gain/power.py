@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from collector.gain.hours import DOUBTFUL
 from collector.gain.onset import onset
@@ -17,7 +17,7 @@ from collector.settle.cells import DAY_MS
 from collector.settle.series import PER_UNIT, Floats, Ints, Mask
 
 _AFTER_DAYS, _BEFORE_DAYS = 7, 14
-_BETWEEN_DAYS = (0, 14, 28)
+_BETWEEN_DAYS = (28, 14, 0)
 _RECENT_DAYS = 10  # in which the newest days have to lie
 _MEASURED = 0.99  # of a day's time
 _HEARD = 0.9  # of the readings that a day usually has
@@ -42,6 +42,13 @@ GAUGES: dict[str, Gauge] = {
     "volume_standard_m3": Gauge("flow_standard_m3_h", 1.0),
     "heat_energy_gj": Gauge("heat_power_kw", _GJ_PER_KWH),
 }
+
+
+class Bounds(Struct, frozen=True):
+    """From where on a ratio is said: when it changed so much, when it is so far from 1."""
+
+    change: float
+    off: float
 
 
 class PowerDays(Struct, frozen=True, kw_only=True):
@@ -130,12 +137,11 @@ def power_days(
     )
 
 
-def ratio_of(days: PowerDays, day_ms: int, change: float, off: float) -> Ratio:
+def ratio_of(days: PowerDays, day_ms: int, bounds: Bounds, known_ms: int | None = None) -> Ratio:
     """What is known at the end of a day.
 
     Args:
-        change: relative change of the ratio from where on it is said.
-        off: how far from 1 it may be where nothing is known of before.
+        known_ms: the day on which a change began that is known already: what was before it counts.
     """
     known = np.flatnonzero(days.day_ms <= day_ms)
     after = known[days.day_ms[known] > day_ms - _RECENT_DAYS * DAY_MS][-_AFTER_DAYS:]
@@ -143,30 +149,40 @@ def ratio_of(days: PowerDays, day_ms: int, change: float, off: float) -> Ratio:
         return Ratio(moved=Moved.UNTOLD, value=1.0, error=float("inf"))
     value, error = _ratio(days, after)
     blunt = _blunt(days, after)
-    best: Ratio | None = None
-    for before in _befores(days, known, int(days.day_ms[after[0]])):
-        usual, usual_error = _ratio(days, before)
-        both = float(np.hypot(error, usual_error))
-        found = Ratio(moved=Moved.CHANGED, value=value, error=both, usual=usual)
-        least = change + blunt + _blunt(days, before)
-        sure = _is_sure(days, after, found, least)
-        if sure and (best is None or abs(found.change) > abs(best.change)):
-            best = found
-    if best is not None:
-        first = onset(days.through[known] ** 2, (days.through * days.energy)[known])
-        since_ms = int(days.day_ms[known[first]])
-        return Ratio(
-            moved=Moved.CHANGED, value=value, error=best.error, usual=best.usual, since_ms=since_ms
-        )
+    for before in _befores(days, known, int(days.day_ms[after[0]]), known_ms):
+        found = _held_against(days, after, before)
+        least = bounds.change + blunt + _blunt(days, before)
+        if _is_sure(days, after, found, least):
+            return _since(days, known, after, found)
     alone = Ratio(moved=Moved.OFF, value=value, error=error)
-    if _is_sure(days, after, alone, off + blunt):
+    if _is_sure(days, after, alone, bounds.off + blunt):
         return alone
     return Ratio(moved=Moved.STEADY, value=value, error=error)
 
 
-def _befores(days: PowerDays, known: Ints, after_ms: int) -> Sequence[Ints]:
-    found = [known[days.day_ms[known] < after_ms - gap * DAY_MS] for gap in _BETWEEN_DAYS]
-    return [before for before in found if len(before) >= _BEFORE_DAYS]
+def _befores(days: PowerDays, known: Ints, after_ms: int, known_ms: int | None) -> Sequence[Ints]:
+    """The longest ago first: a drift takes weeks to come."""
+    untils = [after_ms - gap * DAY_MS for gap in _BETWEEN_DAYS]
+    if known_ms is not None:
+        untils = [known_ms, *untils]
+    found = [known[days.day_ms[known] < until_ms] for until_ms in untils]
+    found = [before for before in found if len(before) >= _BEFORE_DAYS]
+    return found[:1] if known_ms is not None else found
+
+
+def _held_against(days: PowerDays, after: Ints, before: Ints) -> Ratio:
+    (value, error), (usual, usual_error) = _ratio(days, after), _ratio(days, before)
+    both = float(np.hypot(error, usual_error))
+    return Ratio(moved=Moved.CHANGED, value=value, error=both, usual=usual)
+
+
+def _since(days: PowerDays, known: Ints, after: Ints, found: Ratio) -> Ratio:
+    """When it began; by how much is told best by the days before that."""
+    through, energy = days.through[known], days.energy[known]
+    first = onset(through**2, through * energy)
+    if first >= _BEFORE_DAYS // 2:
+        found = _held_against(days, after, known[:first])
+    return structs.replace(found, since_ms=int(days.day_ms[known[first]]))
 
 
 def _ratio(days: PowerDays, which: Ints) -> tuple[float, float]:

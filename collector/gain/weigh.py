@@ -20,6 +20,7 @@ _AGREE = 3.0  # standard errors that both may be apart
 _AGREE_SHARE = 0.15  # of what a course says, that no standard error knows of
 _LOUDER = (0.4, 3.0)  # how much more of the same a rest may do: that is no change of a meter
 _SEEN = 0.2  # of what the rest does of itself, that comes of the change
+_ALIKE = 0.9  # of what two do, from which on nobody tells them apart
 _NEEDED, _NEEDED_SHARE = 3.5, 0.4  # from which on another one is needed as well
 NOISE = 0.5  # of what a meter does, that its last digit may make
 
@@ -122,10 +123,19 @@ def _is_still_so(evidence: Evidence, who: int, said: Said, spans: Spans, least: 
 
 
 def beside(evidence: Evidence, who: int, other: int, spans: Spans) -> float:
-    """How sure it is of one candidate beside another; 0 if the other one is needed as well."""
+    """How sure it is of one candidate beside another; 0 if they vary alike, or both are needed."""
+    if _likeness(evidence, who, other, spans) >= _ALIKE:
+        return 0.0
     mine = weigh(evidence, who, spans, [other]).strength
     before, before_spread = followed(evidence, np.array([other, who]), spans.before)
     after, after_spread = followed(evidence, np.array([other, who]), spans.after)
     error = np.sqrt(before_spread[0, 0] + after_spread[0, 0] + _FLOOR**2)
     theirs = abs(float(after[0] - before[0])) / error
     return mine if theirs <= max(_NEEDED, _NEEDED_SHARE * mine) else 0.0
+
+
+def _likeness(evidence: Evidence, who: int, other: int, spans: Spans) -> float:
+    """The share of what one does that the other does as well: a main, and its only large sub."""
+    product = evidence.product[spans.after].sum(axis=0)
+    both = product[who, who] * product[other, other]
+    return float(product[who, other] ** 2 / both) if both > 0 else 0.0

@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 from msgspec import Struct, structs
 
-from collector.gain.evidence import Evidence, evidence_of
+from collector.gain.evidence import Evidence, evidence_of, fluctuation
 from collector.gain.hours import FamilyHours
 from collector.gain.onset import onset
 from collector.gain.weigh import NEWEST_DAYS, NOISE, Said, Spans, beside, is_sure, weigh
@@ -25,6 +25,7 @@ _AGAIN_DAYS = 7
 LEAST_DAYS = _BEFORE_DAYS + _AFTER_DAYS + _AGAIN_DAYS
 _APART = 4.0  # standard errors, of the one beside any other candidate
 _UNTOLD = 0.1  # a standard error from which on nothing is told
+_BETTER = 1.5  # times the error that is known already
 _LEAST_LEFT = 0.1  # of what went through, that a register must count
 
 
@@ -100,8 +101,14 @@ def gains_of(hours: FamilyHours, least: float, known_ms: int | None = None) -> l
 
 
 def _departed(hours: FamilyHours, evidence: Evidence, verdict: _Verdict, said: Said) -> Gain:
+    """By how much is told best by the days before it began."""
     who, other = verdict.who, verdict.other
     first = onset(evidence.product[:, who, who], evidence.moment[:, who])
+    told = np.flatnonzero(evidence.told)
+    after = told[told >= len(hours.there) - _AFTER_DAYS]
+    share, error = fluctuation(evidence, np.array([who]), told[told < first], after)
+    if error[0] <= said.error * _BETTER:
+        said = structs.replace(said, share=float(share[0]), error=float(error[0]))
     return structs.replace(
         _gain(hours, evidence, who, said),
         standing=Standing.CHANGED,
