@@ -35,9 +35,16 @@ def served_alone(settings: CollectorSettings, folder: Path) -> Iterator[str]:
         workshop = Workshop(settings, folder)
         undo.callback(workshop.close)
         identity = workshop.claim()
-        desk = IdleDesk(identity, workshop.fleet, workshop.state, workshop.metrics)
+        desk = IdleDesk(
+            identity, workshop.fleet, workshop.state, workshop.state.alert_log, workshop.metrics
+        )
         api = make_api(
-            desk, workshop.store, workshop.state, workshop.metrics, workshop.doors(_OneByOne())
+            desk,
+            workshop.store,
+            workshop.state,
+            workshop.state.alert_log,
+            workshop.metrics,
+            workshop.doors(_OneByOne()),
         )
         server = HttpServer(api, "127.0.0.1", 0)
         server.start()

@@ -13,15 +13,17 @@ from collector.adapters.apscheduler import ApschedulerTrigger
 from collector.adapters.http import HttpServer
 from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
-from collector.alert import AlertBook, Rule
 from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
+from collector.hindsight import Hindsight
+from collector.hindsight import Parts as HindsightParts
 from collector.inbox import Inbox
 from collector.jobs.job import CatchUp, Job, Progress
+from collector.jobs.periods import Every
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
 from collector.jobs.settling import settlement_job
@@ -32,6 +34,15 @@ from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
 from collector.suspect import Suspects
 from collector.validate import Gate
+from collector.watching import (
+    CentreSigns,
+    Watching,
+    all_rules,
+    always_open,
+    make_watch,
+    make_watching,
+)
+from collector.watching import Office as WatchingOffice
 from collector.workshop import Workshop
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
@@ -46,6 +57,9 @@ _INBOX_LIMIT = 400
 _ROUSE_S = 60.0  # real seconds: a machine's clock that is set back stops no job for longer
 _LOOK_MS = 5_000  # of wall time, between two looks for due jobs
 _SHORTEST_LOOK_S = 0.25
+_WATCH_S = 1.0
+_HINDSIGHT_MS = 900_000
+_KEEP_DROPPED_DAYS = 7  # what was pending and never fired
 
 
 class StoppedEarly(TransientError):
@@ -91,7 +105,16 @@ class Collector:
             store=identity.id,
             generation=identity.generation,
         )
-        alerts = AlertBook(_rules(settings), self.state.firing())
+        office = WatchingOffice(
+            fleet=self.fleet,
+            alert_log=self.state.alert_log,
+            clock=self._clock,
+            metrics=metrics,
+            patience=patience,
+        )
+        rules = all_rules(settings, folder / settings.config, self.fleet)
+        newest = {reading.meter: reading.at_ms for reading in latest.value}
+        watching = make_watching(rules, always_open, office, newest)
         self._inbox = Inbox(
             every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
         )
@@ -116,7 +139,9 @@ class Collector:
                 marks=workshop.marks,
                 arrivals=workshop.arrivals,
                 receiver=receiver,
-                alerts=alerts,
+                alerting=watching.alerting,
+                readings=watching.readings,
+                heard=watching.heard,
                 answers=answers,
                 clock=self._clock,
                 metrics=metrics,
@@ -125,7 +150,7 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(settings, workshop),
+            _jobs(settings, workshop, watching),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -142,7 +167,7 @@ class Collector:
                 state=self.state,
                 receiver=receiver,
                 answers=answers,
-                alerts=alerts,
+                alerting=watching.alerting,
                 suspects=suspects,
                 patience=patience,
                 metrics=metrics,
@@ -155,10 +180,21 @@ class Collector:
             *workshop.doors(self.desk.in_turn),
             make_jobs_door(self.jobs, self.state.job_log),
         )
-        api = make_api(self.desk, self.store, self.state, metrics, doors)
+        api = make_api(self.desk, self.store, self.state, self.state.alert_log, metrics, doors)
         self._server = HttpServer(api, settings.api.host, settings.api.port)
         workshop.lock.tell(self._server.url)
-        self._thread = threading.Thread(target=self._work, name="pipeline")
+        centre = CentreSigns(
+            link=self._link,
+            pipeline=self._pipeline,
+            patience=patience,
+            clock=self._clock,
+            failing=lambda: self.jobs.failing,
+        )
+        self._watch = make_watch(watching, office, centre, centre.is_deaf)
+        self._threads = (
+            threading.Thread(target=self._alive, args=(self._work,), name="pipeline"),
+            threading.Thread(target=self._alive, args=(self._look,), name="watch"),
+        )
 
     @property
     def api_url(self) -> str:
@@ -166,7 +202,8 @@ class Collector:
 
     def start(self) -> None:
         self._server.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self._link.start()
         self.jobs.start()
         log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
@@ -182,7 +219,8 @@ class Collector:
         """What is not stored by now stays unacknowledged at the broker and comes again."""
         self._stopping.set()
         self._inbox.close()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._workshop.settling.stop()
         self.jobs.stop()
         self._link.stop()
@@ -197,18 +235,27 @@ class Collector:
         except TransientError as error:  # counts for one figure are no reason to stay
             log.warning("arrivals.lost", error=str(error))
 
-    def _work(self) -> None:
-        """The pipeline's thread. Whatever ends it ends the process: half a collector is none."""
+    def _alive(self, live: Callable[[], None]) -> None:
+        """A thread's life. Whatever ends it ends the process: half a collector is none."""
         try:
-            while not self._inbox.closed:
-                group = self._inbox.group()
-                if group:
-                    self._pipeline.ingest(group, self._link.acknowledge)
-                self.desk.run_errands()
+            live()
         except Exception:
-            log.exception("pipeline.died")
+            log.exception("thread.died", thread=threading.current_thread().name)
             self._failed = True
             self._stopping.set()
+
+    def _work(self) -> None:
+        """The pipeline's."""
+        while not self._inbox.closed:
+            group = self._inbox.group()
+            if group:
+                self._pipeline.ingest(group, self._link.acknowledge)
+            self.desk.run_errands()
+
+    def _look(self) -> None:
+        """The watch's, once a real second."""
+        while not self._stopping.wait(_WATCH_S):
+            self._watch.look()
 
     # ---- the link's listener, on paho's thread
 
@@ -238,7 +285,7 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
     return collector.wait()
 
 
-def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
+def _jobs(settings: CollectorSettings, workshop: Workshop, watching: Watching) -> tuple[Job, ...]:
     """What runs by itself, in the order in which each has its turn."""
     wanted = settings.jobs
     settlement = Job(
@@ -261,12 +308,38 @@ def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
         catch_up=CatchUp.EACH,
         most=wanted.catch_up_days,
     )
+    hindsight = Job(
+        name="hindsight",
+        title="补传报警",
+        schedule=Every(width_ms=_HINDSIGHT_MS),
+        work=_hindsight(workshop, watching),
+    )
     every = (
         (wanted.settlement, settlement),
         (wanted.verification, verification),
         (wanted.housekeeping, housekeeping),
     )
-    return tuple(job for its, job in every if its.enabled)
+    jobs = tuple(job for its, job in every if its.enabled)
+    return (*jobs, hindsight) if watching.rules else jobs
+
+
+def _hindsight(workshop: Workshop, watching: Watching) -> Callable[[int, Progress], str]:
+    hindsight = Hindsight(
+        HindsightParts(
+            readings=watching.readings,
+            looker=watching.looker,
+            alerting=watching.alerting,
+            alert_log=workshop.state.alert_log,
+            store=workshop.store,
+            fleet=workshop.fleet,
+            clock=workshop.clock,
+        )
+    )
+
+    def work(_period_ms: int, progress: Progress) -> str:
+        return f"补查 {hindsight.judge(progress)} 块表补传的数据"
+
+    return work
 
 
 def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
@@ -298,7 +371,8 @@ def _housekeeping(
         now_ms = clock.now_ms()
         batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
         runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
-        return f"清除 {batches} 个批次摘要、{runs} 条任务记录"
+        dropped = state.alert_log.forget_before(now_ms - _KEEP_DROPPED_DAYS * DAY_MS)
+        return f"清除 {batches} 个批次摘要、{runs} 条任务记录、{dropped} 条未触发的报警"
 
     return forget
 
@@ -311,16 +385,3 @@ def _topics(settings: CollectorSettings, fleet: Fleet) -> tuple[str, ...]:
     shares = settings.shares or tuple(f"{district}/+" for district in sorted(fleet.stores))
     leaves = (Leaf.STATE, Leaf.LINK, Leaf.BATCH)
     return tuple(subscription(share, leaf) for share in shares for leaf in leaves)
-
-
-def _rules(settings: CollectorSettings) -> tuple[Rule, ...]:
-    return tuple(
-        Rule(
-            id=rule.id,
-            quantity=rule.quantity,
-            fires_above=rule.fires_above,
-            resolves_below=rule.resolves_below,
-            meters=None if rule.meters is None else frozenset(rule.meters),
-        )
-        for rule in settings.rules
-    )

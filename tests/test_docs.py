@@ -289,7 +289,7 @@ def test_every_metric_is_explained() -> None:
 
 
 def test_every_path_of_the_api_is_explained() -> None:
-    api = make_api(None, None, None, Metrics())  # type: ignore[arg-type]  # nobody asks it
+    api = make_api(None, None, None, None, Metrics())  # type: ignore[arg-type]  # nobody asks it
     explained = set(re.findall(r"^\| `(?:POST )?(/[a-z]+)", text(OPERATING), re.MULTILINE))
 
     assert set(api.openapi()["paths"]) - explained == set()

@@ -10,6 +10,7 @@ from collector.alerting.subject import Subject
 class Verdict(StrEnum):
     MET = "met"  # the condition holds
     CLEAR = "clear"  # it does not, hysteresis included
+    BETWEEN = "between"  # beyond where it resolves, not beyond the limit: as it was before
     UNKNOWN = "unknown"  # nothing good was read, or outside of the rule's hours: changes nothing
 
 
@@ -23,7 +24,9 @@ class Observation(Struct, frozen=True, kw_only=True):
         at_ms: time of the reading (or the end of the interval) that it rests on, never "now".
         value, limit: in `unit`; of a clear one the value that cleared it.
         energy_so_far: what the excess comes to since it began, in `energy_unit`, if that can be
-            said: kWh, m³, GJ.
+            said: kWh, m³, GJ. With the unit alone the excess of a kW or m³/h is added up.
+        late: older than another of the same kind that was seen before.
+        every_ms: how far readings of this kind are usually apart; 0: not known.
     """
 
     rule: str
@@ -35,3 +38,5 @@ class Observation(Struct, frozen=True, kw_only=True):
     unit: str = ""
     energy_so_far: float | None = None
     energy_unit: str = ""
+    late: bool = False
+    every_ms: int = 0

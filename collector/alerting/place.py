@@ -1,0 +1,84 @@
+"""Place: a subject -> where it stands in the fleet, and whether a rule concerns it."""
+
+from collector.alerting.rule import Rule
+from collector.alerting.subject import Place, Subject, SubjectKind
+from collector.fleet.index import Fleet, MeterEntry
+
+_SYSTEM = Place()
+
+
+class Places:
+    """Of one fleet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def place(self, subject: Subject, at_ms: int) -> Place | None:
+        """None if the fleet does not know it (any more)."""
+        match subject.kind:
+            case SubjectKind.METER:
+                return self._of_meter(subject.id, at_ms)
+            case SubjectKind.BUILDING:
+                return self._of_building(subject.id)
+            case SubjectKind.INSTITUTION:
+                return self._of_institution(subject.id)
+            case SubjectKind.GATEWAY:
+                return self._of_gateway(subject.id)
+            case SubjectKind.SYSTEM:
+                return _SYSTEM
+
+    def concerns(self, rule: Rule, subject: Subject, at_ms: int) -> bool:
+        """Whether the fleet knows the subject and, if it is a meter, the rule's scope holds it."""
+        if subject.kind is not SubjectKind.METER:
+            return self.place(subject, at_ms) is not None
+        entry = self._fleet.entry(subject.id, at_ms)
+        return entry is not None and rule.scope.holds(entry)
+
+    def _of_meter(self, meter: str, at_ms: int) -> Place | None:
+        entry = self._fleet.entry(meter, at_ms)
+        if entry is None:
+            return None
+        return Place(
+            district=entry.district,
+            sector=entry.sector,
+            institution=entry.institution,
+            building=entry.building,
+            gateway=entry.gateway,
+            meter=meter,
+            energy=entry.energy,
+            upstream=self._upstream(entry, at_ms),
+        )
+
+    def _upstream(self, entry: MeterEntry, at_ms: int) -> tuple[str, ...]:
+        mains: list[str] = []
+        parent = entry.parent
+        while parent is not None and parent not in mains:
+            mains.append(parent)
+            above = self._fleet.entry(parent, at_ms)
+            parent = None if above is None else above.parent
+        return tuple(mains)
+
+    def _of_building(self, building: str) -> Place | None:
+        found = self._fleet.buildings.get(building)
+        if found is None:
+            return None
+        return self._of(found.institution, building=building)
+
+    def _of_institution(self, institution: str) -> Place | None:
+        return self._of(institution) if institution in self._fleet.institutions else None
+
+    def _of_gateway(self, gateway: str) -> Place | None:
+        found = self._fleet.gateways.get(gateway)
+        if found is None:
+            return None
+        return self._of(found.institution, building=found.building, gateway=gateway)
+
+    def _of(self, institution: str, *, building: str = "", gateway: str | None = None) -> Place:
+        found = self._fleet.institutions[institution]
+        return Place(
+            district=found.district,
+            sector=found.sector,
+            institution=institution,
+            building=building,
+            gateway=gateway,
+        )
