@@ -62,7 +62,7 @@ def meters_of(budget: Budget, trees: Sequence[tuple[Span, Family]]) -> set[str]:
 def used_by_day(
     budget: Budget, trees: Sequence[tuple[Span, Family]], settled: Sequence[Intervals]
 ) -> dict[date, float]:
-    """What was used by day, each kilowatt-hour once; days of which something is missing are left out.
+    """What was used by day, each kilowatt-hour once; without days of which something is missing.
 
     Args:
         budget: whose institution, and whose energy.
