@@ -10,9 +10,12 @@ from pathlib import Path
 import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
+from collector.adapters.calendar import load_hours
 from collector.adapters.http import HttpServer
 from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
+from collector.alerting.budgets.folder import load_budgets
+from collector.alerting.settled import SettledRules
 from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
@@ -34,11 +37,12 @@ from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
 from collector.suspect import Suspects
 from collector.validate import Gate
+from collector.warning import EarlyWarning, told
+from collector.warning import Parts as WarningParts
 from collector.watching import (
     CentreSigns,
     Watching,
     all_rules,
-    always_open,
     make_watch,
     make_watching,
 )
@@ -105,16 +109,20 @@ class Collector:
             store=identity.id,
             generation=identity.generation,
         )
+        config = folder / settings.config
+        budgets = load_budgets(config, self.fleet)
+        hours = load_hours(config)
         office = WatchingOffice(
             fleet=self.fleet,
+            budgets=budgets,
             alert_log=self.state.alert_log,
             clock=self._clock,
             metrics=metrics,
             patience=patience,
         )
-        rules = all_rules(settings, folder / settings.config, self.fleet)
+        rules = all_rules(settings, config, self.fleet)
         newest = {reading.meter: reading.at_ms for reading in latest.value}
-        watching = make_watching(rules, always_open, office, newest)
+        watching = make_watching(rules, hours.open_at, office, newest)
         self._inbox = Inbox(
             every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
         )
@@ -150,7 +158,12 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(settings, workshop, watching),
+            _jobs(
+                settings,
+                workshop,
+                watching,
+                SettledRules(rules, workshop.intervals, self.fleet, hours, budgets),
+            ),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -285,7 +298,9 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
     return collector.wait()
 
 
-def _jobs(settings: CollectorSettings, workshop: Workshop, watching: Watching) -> tuple[Job, ...]:
+def _jobs(
+    settings: CollectorSettings, workshop: Workshop, watching: Watching, settled: SettledRules
+) -> tuple[Job, ...]:
     """What runs by itself, in the order in which each has its turn."""
     wanted = settings.jobs
     settlement = Job(
@@ -314,13 +329,43 @@ def _jobs(settings: CollectorSettings, workshop: Workshop, watching: Watching) -
         schedule=Every(width_ms=_HINDSIGHT_MS),
         work=_hindsight(workshop, watching),
     )
+    warning = Job(
+        name="warning",
+        title="预警",
+        schedule=wanted.warning.schedule(),
+        work=_warning(settings, workshop, watching, settled),
+    )
     every = (
         (wanted.settlement, settlement),
         (wanted.verification, verification),
+        (wanted.warning, warning),
         (wanted.housekeeping, housekeeping),
     )
     jobs = tuple(job for its, job in every if its.enabled)
     return (*jobs, hindsight) if watching.rules else jobs
+
+
+def _warning(
+    settings: CollectorSettings, workshop: Workshop, watching: Watching, settled: SettledRules
+) -> Callable[[int, Progress], str]:
+    wanted = settings.jobs.warning
+    warning = EarlyWarning(
+        WarningParts(
+            rules=settled,
+            matters={rule.id: rule.group or rule.id for rule in watching.rules},
+            settled=workshop.state.settled_book,
+            alerting=watching.alerting,
+            alert_log=workshop.state.alert_log,
+            clock=workshop.clock,
+            grace_ms=wanted.grace_min * 60_000,
+            look_back_days=wanted.look_back_days,
+        )
+    )
+
+    def work(_period_ms: int, progress: Progress) -> str:
+        return told(warning.judge(progress))
+
+    return work
 
 
 def _hindsight(workshop: Workshop, watching: Watching) -> Callable[[int, Progress], str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from collector.alerting.budgets.budget import Budget
+from collector.alerting.evaluate.budget import subject_of
 from collector.alerting.evaluate.heard import Heard
 from collector.alerting.evaluate.look import Looker, OpenAt
 from collector.alerting.evaluate.readings import Readings
@@ -21,6 +23,7 @@ from collector.alerting.lifecycle.damping import FLAP_WINDOW_MS
 from collector.alerting.log import AlertLog
 from collector.alerting.place import Places
 from collector.alerting.rule import Above, Rule, Scope
+from collector.alerting.rules.folder import load_rules
 from collector.alerting.service import Alerting, Watch, Watched
 from collector.alerting.severity import Severity
 from collector.fleet.index import Fleet
@@ -40,9 +43,14 @@ class RulesInvalid(PermanentError):
 
 
 class Office(Struct, frozen=True, kw_only=True):
-    """What watching needs of the centre."""
+    """What watching needs of the centre.
+
+    Attributes:
+        budgets: those in force.
+    """
 
     fleet: Fleet
+    budgets: tuple[Budget, ...] = ()
     alert_log: AlertLog
     clock: Clock
     metrics: Metrics
@@ -76,7 +84,7 @@ def make_watching(
     clock, alert_log, patience = office.clock, office.alert_log, office.patience
     book = AlertBook(
         rules,
-        Places(office.fleet),
+        Places(office.fleet, {subject_of(budget).id for budget in office.budgets}),
         alerts=alert_log.open_alerts(),
         fired=alert_log.fired_since(clock.now_ms() - FLAP_WINDOW_MS),
         last_alert=alert_log.last_alert(),
@@ -162,6 +170,7 @@ def all_rules(settings: CollectorSettings, config: Path, fleet: Fleet) -> tuple[
     """Those of `config/rules` and the plain thresholds of the collector's own file.
 
     Raises:
+        DocumentInvalid: with every mistake in the files of `config/rules`.
         RulesInvalid: two have one id.
     """
     rules = (*load_rules(config, fleet), *map(rule_of, settings.rules))
@@ -169,19 +178,6 @@ def all_rules(settings: CollectorSettings, config: Path, fleet: Fleet) -> tuple[
     if twice:
         raise RulesInvalid(f"规则编号重复：{'、'.join(sorted(twice))}")
     return rules
-
-
-def load_rules(config: Path, fleet: Fleet) -> tuple[Rule, ...]:
-    """The rules of `config/rules`; none if there is no such folder."""
-    del fleet
-    folder = config / "rules"
-    if folder.is_dir():
-        raise RulesInvalid(f"{folder}: this version reads no rules from files")
-    return ()
-
-
-def always_open(*_: object) -> bool:
-    return True
 
 
 def rule_of(settings: RuleSettings) -> Rule:

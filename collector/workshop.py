@@ -98,6 +98,7 @@ class Workshop:
                 fleet=self.fleet,
                 clock=self.clock,
                 classify=WarningCalendar(load_calendar(config)).classify,
+                settled=self.state.settled_book,
             )
         )
 
@@ -113,6 +114,7 @@ class Workshop:
                 arrivals=self.arrivals,
                 clock=self.clock,
                 thresholds=load_thresholds(config),
+                settled=self.state.settled_book,
             )
         )
 

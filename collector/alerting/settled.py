@@ -7,7 +7,7 @@ the same observations. Nothing is written.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from collector.alerting.budgets.budget import Budget
 from collector.alerting.evaluate import budget as of_budget
@@ -46,7 +46,7 @@ class Looked(Struct, frozen=True, kw_only=True):
 
 
 class SettledRules:
-    """Rules on settled figures over one fleet. Any thread; it remembers nothing but its rules."""
+    """Rules on settled figures over one fleet. One thread at a time."""
 
     def __init__(
         self,
@@ -71,6 +71,11 @@ class SettledRules:
         self._intervals = intervals
         self._fleet = fleet
         self._hours = hours
+        self._budget_meters: dict[tuple[str, str, str], set[str]] = {}
+        self._of_institution: dict[str, dict[str, tuple[MeterEntry, ...]]] = {}
+        for meter, entries in fleet.meters.items() if self.budgets else ():
+            for institution in {entry.institution for entry in entries}:
+                self._of_institution.setdefault(institution, {})[meter] = entries
 
     def __bool__(self) -> bool:
         return bool(self.monthly or self.quarterly or self.daily or self.quality or self.budget)
@@ -224,7 +229,10 @@ class SettledRules:
 
     def budget_meters(self, budget: Budget) -> set[str]:
         """Whose days a budget is made of."""
-        return of_budget.meters_of(budget, self._trees(budget))
+        if budget.key not in self._budget_meters:
+            found = of_budget.meters_of(budget, self._trees(budget))
+            self._budget_meters[budget.key] = found
+        return self._budget_meters[budget.key]
 
     def budget_of(self, budget: Budget, days: Collection[int]) -> list[Observation]:
         """What rules see of a budget at the end of some days (their starts), in order."""
@@ -240,15 +248,13 @@ class SettledRules:
 
     def _trees(self, budget: Budget) -> list[tuple[tuple[int, int], Family]]:
         """Who is in force through its period and the same of the year before."""
-        first = midnight_ms(_year_before(budget.first))
-        return families(self._fleet, first, midnight_ms(budget.last) + DAY_MS)
+        first = midnight_ms(date(budget.first.year - 1, budget.first.month, 1))
+        mine = self._of_institution.get(budget.institution, {})
+        fleet = structs.replace(self._fleet, meters=mine)
+        return families(fleet, first, midnight_ms(budget.last) + DAY_MS)
 
     def _classify(self, day: date) -> DayClass:
         return self._hours.kind(midnight_ms(day) + DAY_MS // 2, None).day_class
-
-
-def _year_before(first: date) -> date:
-    return date(first.year - 1, first.month, 1)
 
 
 def _of_meter(found: Mapping[str, Intervals], meter: str) -> Cells | None:
