@@ -10,7 +10,6 @@ from pathlib import Path
 import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
-from collector.adapters.calendar import load_hours
 from collector.adapters.http import HttpServer
 from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
@@ -111,7 +110,7 @@ class Collector:
         )
         config = folder / settings.config
         budgets = load_budgets(config, self.fleet)
-        hours = load_hours(config)
+        hours = workshop.hours
         office = WatchingOffice(
             fleet=self.fleet,
             budgets=budgets,

@@ -10,14 +10,18 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from collector.adapters.calendar import WarningCalendar, load_calendar
+from collector.adapters.calendar import WarningCalendar, load_calendar, load_hours
 from collector.adapters.duckdb import DuckDbReadingStore
 from collector.adapters.duckdb_intervals import DuckDbIntervalStore
 from collector.adapters.folder_lock import FolderLock
 from collector.adapters.influx import InfluxReadingStore
 from collector.adapters.influx_intervals import InfluxIntervalStore
 from collector.adapters.sql import SqlSmallState
+from collector.alerting.budgets.folder import load_budgets
+from collector.alerting.rule import Rule
+from collector.alerting.settled import SettledRules
 from collector.arrivals import Arrivals
+from collector.doors.backtest import backtest_door
 from collector.doors.editing import Turn, editing_door
 from collector.doors.export import export_door
 from collector.doors.quality import quality_door
@@ -32,6 +36,7 @@ from collector.intervals import IntervalStore
 from collector.jobs.settling import Settling
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
+from collector.playback import Playback
 from collector.quality.thresholds import load_thresholds
 from collector.settings import CollectorSettings, DuckDbSettings
 from collector.settlement.service import Parts, Settlement
@@ -76,6 +81,7 @@ class Workshop:
             undo.callback(self.store.close)
             self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
             undo.callback(self.state.close)
+            self.hours = load_hours(folder / settings.config)
             self.marks = DirtyMarks()
             self.arrivals = Arrivals()
             self.metrics = Metrics()
@@ -84,6 +90,8 @@ class Workshop:
                 self._settlement(folder / settings.config), self.store, self.fleet, self.clock
             )
             undo.callback(self.settling.stop)
+            self.playback = self._playback(folder / settings.config)
+            undo.callback(self.playback.stop)
             self._undo = undo.pop_all()
 
     def _settlement(self, config: Path) -> Settlement:
@@ -118,6 +126,13 @@ class Workshop:
             )
         )
 
+    def _playback(self, config: Path) -> Playback:
+        def settled(rules: tuple[Rule, ...]) -> SettledRules:
+            budgets = load_budgets(config, self.fleet)
+            return SettledRules(rules, self.intervals, self.fleet, self.hours, budgets)
+
+        return Playback(self.store, self.fleet, self.hours, settled, self.clock)
+
     def claim(self) -> StoreIdentity:
         """The store says who it is; a new one takes the fleet's id, another's is refused."""
         return claim(self.store, self.state.generation(), self.fleet)
@@ -135,6 +150,7 @@ class Workshop:
             editing_door(Editor(office), book, intake, self.clock, turn),
             export_door(self.fleet, self.store, self.intervals),
             settling_door(self.settling, self.state.dirty_book),
+            backtest_door(self.playback, self.fleet),
             quality_door(
                 self.verification,
                 self.state.finding_book,

@@ -15,7 +15,7 @@ from collector.alerting.evaluate import consumption, quality
 from collector.alerting.evaluate.measures import MONTHLY, OF_HOURS, OF_QUARTERS
 from collector.alerting.evaluate.past import Past, by_day, by_hour, by_quarter, together
 from collector.alerting.hours import Hours
-from collector.alerting.observation import Observation
+from collector.alerting.observation import Observation, Verdict
 from collector.alerting.rule import Budget as BudgetCondition
 from collector.alerting.rule import Consumed, Quality, Rule
 from collector.alerting.subject import Subject, SubjectKind
@@ -68,6 +68,7 @@ class SettledRules:
         self.quality = tuple(r for r in every if isinstance(r.condition, Quality))
         self.budget = tuple(r for r in every if isinstance(r.condition, BudgetCondition))
         self.budgets = tuple(budgets) if self.budget else ()
+        self._ranks = {rule.id: rule.severity.rank for rule in every}
         self._intervals = intervals
         self._fleet = fleet
         self._hours = hours
@@ -79,6 +80,18 @@ class SettledRules:
 
     def __bool__(self) -> bool:
         return bool(self.monthly or self.quarterly or self.daily or self.quality or self.budget)
+
+    def _ordered(self, seen: Iterable[Observation]) -> list[Observation]:
+        """In order of time; of one instant the worst that is met first, the mildest that is not.
+
+        So an alert begins with its worst colour, and ends without another one in between.
+        """
+
+        def place(one: Observation) -> tuple[int, bool, int]:
+            met, rank = one.verdict is Verdict.MET, self._ranks[one.rule]
+            return one.at_ms, not met, -rank if met else rank
+
+        return sorted(seen, key=place)
 
     # ---- meters
 
@@ -100,8 +113,12 @@ class SettledRules:
             (self.quarterly, {meter: one.quarters for meter, one in looked.items()}),
         ):
             for past, mine in self.pasts(rules, {m: days for m, days in wanted.items() if days}):
-                found += consumption.look(mine, past, self._hours, wanted[past.entry.meter])
-        return sorted(found, key=lambda seen: seen.at_ms)
+                found += self.look(mine, past, wanted[past.entry.meter])
+        return self._ordered(found)
+
+    def look(self, rules: Iterable[Rule], past: Past, wanted: Collection[int]) -> list[Observation]:
+        """What rules see of a meter's past on some days, or of some months (their starts)."""
+        return self._ordered(consumption.look(rules, past, self._hours, wanted))
 
     def pasts(
         self, rules: Sequence[Rule], wanted: Mapping[str, Collection[int]]
@@ -223,7 +240,7 @@ class SettledRules:
                     if course:
                         subject = Subject(SubjectKind(kind), name)
                         found += quality.look(rule, subject, sector, course, self._hours, days)
-        return sorted(found, key=lambda seen: seen.at_ms)
+        return self._ordered(found)
 
     # ---- budgets
 
@@ -244,7 +261,7 @@ class SettledRules:
         meters = sorted(of_budget.meters_of(budget, trees))
         settled = self._intervals.intervals(meters, Width.DAY, *span) if meters else []
         used = of_budget.used_by_day(budget, trees, settled)
-        return list(of_budget.look(rules, budget, used, sorted(days), self._classify))
+        return self._ordered(of_budget.look(rules, budget, used, sorted(days), self._classify))
 
     def _trees(self, budget: Budget) -> list[tuple[tuple[int, int], Family]]:
         """Who is in force through its period and the same of the year before."""
