@@ -11,6 +11,7 @@ WIDTH = 80
 _HEIGHT = 6
 _LABEL = 9  # columns for a number and the axis
 _COLUMNS = WIDTH - _LABEL - 1
+_WITH_DIGITS = 1000  # a number below that
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _LIMIT, _UNKNOWN = "┄", "·"
 
@@ -78,7 +79,7 @@ def _cell(one: Column, bottom: float, step: float, *, is_ground: bool) -> str:
 
 
 def _number(value: float) -> str:
-    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    text = f"{value:.3g}" if abs(value) < _WITH_DIGITS else f"{value:.0f}"
     return text[: _LABEL - 1]
 
 

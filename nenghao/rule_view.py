@@ -12,6 +12,7 @@ from nenghao.chart import chart
 from nenghao.say import say, say_table
 
 _COLUMNS = ("级", "规则", "对象", "触发", "解除", "持续", "最严重", "限值", "多用")
+_WITH_DIGITS = 1000  # a number below that
 _LENGTHS = ((86_400_000, "天"), (3_600_000, "小时"), (60_000, "分钟"))
 
 
@@ -37,9 +38,7 @@ def _say_summary(played: Mapping[str, Any], by_id: Mapping[str, Rule]) -> None:
                 rule.id,
                 rule.severity.colour,
                 f"{rule.title}：{describe(rule)}",
-                "不能回测"
-                if rule.id in played["not_played"]
-                else played["subjects"].get(rule.id, 0),
+                _looked_at(rule.id, played),
                 counts.get(rule.id, 0),
             )
             for rule in by_id.values()
@@ -52,6 +51,10 @@ def _say_summary(played: Mapping[str, Any], by_id: Mapping[str, Rule]) -> None:
     say(f"共触发 {len(played['fired'])} 次")
     if played["stopped"]:
         say("回测中断，以上只是一部分")
+
+
+def _looked_at(rule: str, played: Mapping[str, Any]) -> str:
+    return "不能回测" if rule in played["not_played"] else str(played["subjects"].get(rule, 0))
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -87,7 +90,7 @@ def amount(value: float, unit: str) -> str:
     """A number with its unit; shares as per cent."""
     if unit == "1":
         return f"{value * 100:,.1f} %"
-    return f"{value:,.4g} {unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
+    return f"{value:,.4g} {unit}" if abs(value) < _WITH_DIGITS else f"{value:,.0f} {unit}"
 
 
 def _length(duration_ms: int) -> str:

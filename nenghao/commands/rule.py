@@ -64,8 +64,8 @@ def check(
         raise typer.Exit(FOUND)
 
 
-@rule.command()
-def test(  # noqa: PLR0913 - each is an option of the command line
+@rule.command("test")
+def back_test(  # noqa: PLR0913 - each is an option of the command line
     file: Annotated[Path, typer.Argument(help="a file of rules, as in config/rules")],
     *,
     start: From,
