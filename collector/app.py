@@ -10,10 +10,11 @@ from pathlib import Path
 import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
-from collector.adapters.calendar import load_hours
 from collector.adapters.http import HttpServer
 from collector.adapters.zstd import decompress
+from collector.alerting.budgets.folder import load_budgets
 from collector.alerting.lifecycle.damping import LATE_MS
+from collector.alerting.settled import SettledRules
 from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
@@ -99,16 +100,19 @@ class Collector:
             store=identity.id,
             generation=identity.generation,
         )
+        config = folder / settings.config
+        budgets = load_budgets(config, self.fleet)
+        hours = workshop.hours
         office = WatchingOffice(
             fleet=self.fleet,
+            budgets=budgets,
             alert_log=self.state.alert_log,
             clock=self._clock,
             metrics=metrics,
             patience=patience,
         )
-        rules = all_rules(settings.rules, folder / settings.config, self.fleet)
+        rules = all_rules(settings.rules, config, self.fleet)
         newest = {reading.meter: reading.at_ms for reading in latest.value}
-        hours = load_hours(folder / settings.config)
         watching = make_watching(rules, hours.open_at, office, newest)
         self._warm(watching)
         self._inbox = Inbox(
@@ -146,7 +150,12 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            worklist(settings, workshop, watching),
+            worklist(
+                settings,
+                workshop,
+                watching,
+                SettledRules(rules, workshop.intervals, self.fleet, hours, budgets),
+            ),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,

@@ -102,6 +102,23 @@ class DailySettings(Strict):
         return Every(width_ms=DAY_MS, delay_ms=hours * 3_600_000 + minutes * 60_000)
 
 
+class WarningSettings(Strict):
+    """Rules on settled figures, data quality and budgets (预警) look at what is new.
+
+    Attributes:
+        grace_min: so long after its end a day or a month is looked at.
+        look_back_days: what is settled anew and older is not judged any more.
+    """
+
+    enabled: bool = True
+    every_min: Literal[5, 10, 15, 20, 30, 60] = 15
+    grace_min: Annotated[int, Field(ge=0, le=720)] = 30
+    look_back_days: Annotated[int, Field(ge=1, le=800)] = 92
+
+    def schedule(self) -> Every:
+        return Every(width_ms=self.every_min * 60_000)
+
+
 class VerificationSettings(DailySettings):
     """日校核."""
 
@@ -124,6 +141,7 @@ class JobsSettings(Strict):
 
     settlement: SettlementSettings = SettlementSettings()
     verification: VerificationSettings = VerificationSettings()
+    warning: WarningSettings = WarningSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     catch_up_days: Annotated[int, Field(ge=1, le=366)] = 31
     keep_runs_days: Annotated[int, Field(ge=1)] = 90

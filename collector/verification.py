@@ -12,6 +12,7 @@ import structlog
 from msgspec import Struct, structs
 
 from collector.arrivals import CAME, DRIFT, IN_TIME, Arrivals, counted
+from collector.dirty import DirtyBook
 from collector.entries import EntryBook, EntryKind
 from collector.epoch_book import EpochBook
 from collector.findings import Finding, FindingBook, FindingKind
@@ -45,6 +46,7 @@ from metering.quantity import QUANTITIES, Kind
 
 log = structlog.get_logger()
 
+EVERYBODY = "*"  # in place of a meter's id: the figures of all of a day are new
 _AT_ONCE = 200  # meters
 _MOST_AGAIN = 31  # days
 # A meter answered if any of these came.
@@ -64,7 +66,11 @@ class DayNotOver(PermanentError):
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What the verification works with; `app` wires it."""
+    """What the verification works with; `app` wires it.
+
+    Attributes:
+        settled: where days are marked whose figures are new, under `EVERYBODY`; None: nobody looks.
+    """
 
     store: ReadingStore
     intervals: IntervalStore
@@ -76,6 +82,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     clock: Clock
     thresholds: Thresholds = Thresholds()
     classify: Callable[[int], DayClass] = Calendar(years=frozenset(), days={}).classify
+    settled: DirtyBook | None = None
 
 
 class Verification:
@@ -160,6 +167,8 @@ class Verification:
         facts.figures += group_figures(days, day_ms)
         facts.figures += _sum_figures(sums, day_ms) + gains.figures
         parts.intervals.write_figures(facts.figures)
+        if parts.settled is not None:
+            parts.settled.mark_dirty([(EVERYBODY, day_ms)])
         found = find(
             DayFacts(
                 day_ms=day_ms,

@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from collector.alerting.budgets.budget import Budget
+from collector.alerting.evaluate.budget import subject_of
 from collector.alerting.evaluate.heard import Heard
 from collector.alerting.evaluate.look import Looker, OpenAt
 from collector.alerting.evaluate.readings import Readings
@@ -42,9 +44,14 @@ class RulesInvalid(PermanentError):
 
 
 class Office(Struct, frozen=True, kw_only=True):
-    """What watching needs of the centre."""
+    """What watching needs of the centre.
+
+    Attributes:
+        budgets: those in force.
+    """
 
     fleet: Fleet
+    budgets: tuple[Budget, ...] = ()
     alert_log: AlertLog
     clock: Clock
     metrics: Metrics
@@ -78,7 +85,7 @@ def make_watching(
     clock, alert_log, patience = office.clock, office.alert_log, office.patience
     book = AlertBook(
         rules,
-        Places(office.fleet),
+        Places(office.fleet, {subject_of(budget).id for budget in office.budgets}),
         alerts=alert_log.open_alerts(),
         fired=alert_log.fired_since(clock.now_ms() - FLAP_WINDOW_MS),
         last_alert=alert_log.last_alert(),
@@ -164,6 +171,7 @@ def all_rules(plain: Iterable[RuleSettings], config: Path, fleet: Fleet) -> tupl
     """Those of `config/rules` and the plain thresholds of the collector's own file.
 
     Raises:
+        DocumentInvalid: with every mistake in the files of `config/rules`.
         RulesInvalid: two have one id.
     """
     rules = (*load_rules(config, fleet), *map(rule_of, plain))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from collector.alerting.settled import SettledRules
 from collector.hindsight import Hindsight
 from collector.hindsight import Parts as HindsightParts
 from collector.jobs.job import CatchUp, Job, Progress
@@ -10,6 +11,8 @@ from collector.jobs.settling import settlement_job
 from collector.quality.words import day_of
 from collector.settings import CollectorSettings
 from collector.settle.cells import DAY_MS
+from collector.warning import EarlyWarning, told
+from collector.warning import Parts as WarningParts
 from collector.watching import Watching
 from collector.workshop import Workshop
 
@@ -18,12 +21,16 @@ _KEEP_DROPPED_DAYS = 7  # what was pending and never fired
 
 
 def worklist(
-    settings: CollectorSettings, workshop: Workshop, watching: Watching | None = None
+    settings: CollectorSettings,
+    workshop: Workshop,
+    watching: Watching | None = None,
+    settled: SettledRules | None = None,
 ) -> tuple[Job, ...]:
     """What runs by itself, in the order in which each has its turn.
 
     Args:
-        watching: whoever judges alerts; None where nobody does.
+        watching, settled: whoever judges alerts, and what is held against the rules on settled
+            figures; None where nobody does.
     """
     wanted = settings.jobs
     settlement = Job(
@@ -52,8 +59,16 @@ def worklist(
         (wanted.housekeeping, housekeeping),
     )
     jobs = tuple(job for its, job in every if its.enabled)
-    if watching is None or not watching.rules:
+    if watching is None or settled is None or not watching.rules:
         return jobs
+    if wanted.warning.enabled:
+        warning = Job(
+            name="warning",
+            title="预警",
+            schedule=wanted.warning.schedule(),
+            work=_warning(settings, workshop, watching, settled),
+        )
+        jobs = (*jobs, warning)
     hindsight = Job(
         name="hindsight",
         title="补传告警",
@@ -61,6 +76,29 @@ def worklist(
         work=_hindsight(workshop, watching),
     )
     return (*jobs, hindsight)
+
+
+def _warning(
+    settings: CollectorSettings, workshop: Workshop, watching: Watching, settled: SettledRules
+) -> Callable[[int, Progress], str]:
+    wanted = settings.jobs.warning
+    warning = EarlyWarning(
+        WarningParts(
+            rules=settled,
+            matters={rule.id: rule.group or rule.id for rule in watching.rules},
+            settled=workshop.state.settled_book,
+            alerting=watching.alerting,
+            alert_log=workshop.state.alert_log,
+            clock=workshop.clock,
+            grace_ms=wanted.grace_min * 60_000,
+            look_back_days=wanted.look_back_days,
+        )
+    )
+
+    def work(_period_ms: int, progress: Progress) -> str:
+        return told(warning.judge(progress))
+
+    return work
 
 
 def _hindsight(workshop: Workshop, watching: Watching) -> Callable[[int, Progress], str]:

@@ -21,10 +21,12 @@ _WHOLE = 1440  # minutes
 _MOST_DAYS = 5_000  # kept; a back-test of ten years fits
 
 
-class _DayFacts(Struct, frozen=True):
+class DayKind(Struct, frozen=True):
+    """What a day is; days of one kind are compared with each other. None: nobody knows."""
+
     day_class: DayClass
-    heating: bool | None
-    term: bool | None
+    heating: bool | None = None
+    term: bool | None = None
 
 
 class Hours:
@@ -47,7 +49,7 @@ class Hours:
         self._classify = classify
         self._heating = heating or Season()
         self._terms = terms or Season()
-        self._days: dict[int, _DayFacts] = {}
+        self._days: dict[int, DayKind] = {}
 
     def open_at(self, when: When, at_ms: int, sector: Sector | None) -> bool:
         """Whether a rule looks at an instant.
@@ -71,6 +73,12 @@ class Hours:
             return False
         return not asks_for_days or self._is_its_day(when, day, sector)
 
+    def kind(self, at_ms: int, sector: Sector | None) -> DayKind:
+        """What the day in Shanghai is that an instant lies in; a term concerns schools alone."""
+        day = (at_ms + _SHANGHAI_MS) // _DAY_MS
+        found = self._days.get(day) or self._look(day)
+        return found if sector is Sector.SCHOOL else DayKind(found.day_class, found.heating, None)
+
     def _is_its_day(self, when: When, day: int, sector: Sector | None) -> bool:
         facts = self._days.get(day) or self._look(day)
         if when.days is not None and facts.day_class not in when.days:
@@ -79,12 +87,10 @@ class Hours:
             return False
         return when.term is None or sector is not Sector.SCHOOL or facts.term is when.term
 
-    def _look(self, day: int) -> _DayFacts:
+    def _look(self, day: int) -> DayKind:
         noon_ms = day * _DAY_MS - _SHANGHAI_MS + _DAY_MS // 2
         date = local_day(noon_ms)
-        facts = _DayFacts(
-            self._classify(noon_ms), self._heating.holds(date), self._terms.holds(date)
-        )
+        facts = DayKind(self._classify(noon_ms), self._heating.holds(date), self._terms.holds(date))
         if len(self._days) >= _MOST_DAYS:
             self._days.clear()
         self._days[day] = facts

@@ -135,7 +135,8 @@ MEASURES: dict[str, Measure] = {
         Measure(name="year_on_year", unit="1", title="同比", changes=True),
         # The month before, workdays and season made equal; unknown where that cannot be done.
         Measure(name="month_on_month", unit="1", title="环比", changes=True),
-        # How far a main and the meters below it are apart, as a share of the main.
+        # By how much the meters right below a main say more than it does, as a share of the main;
+        # below 0 something is not measured below it, which is no error by itself.
         Measure(name="tree_deviation", unit="1", title="总分表偏差", mains=True),
     )
 }

@@ -1,17 +1,29 @@
 """Place: a subject -> where it stands in the fleet, and whether a rule concerns it."""
 
+from collections.abc import Collection
+
+from collector.alerting.budgets.budget import period_days
 from collector.alerting.rule import Rule
 from collector.alerting.subject import Place, Subject, SubjectKind
+from collector.fleet.codes import midnight_ms
 from collector.fleet.index import Fleet, MeterEntry
 
 _SYSTEM = Place()
+_SHOWN_AFTER_MS = 32 * 86_400_000  # a month after its last day a budget's alerts are history
 
 
 class Places:
     """Of one fleet."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, budgets: Collection[str] | None = None) -> None:
+        """Know a fleet.
+
+        Args:
+            fleet: who is where.
+            budgets: ids of those in force; None: nobody asked, each that is named.
+        """
         self._fleet = fleet
+        self._budgets = budgets
 
     def place(self, subject: Subject, at_ms: int) -> Place | None:
         """None if the fleet does not know it (any more)."""
@@ -24,6 +36,8 @@ class Places:
                 return self._of_institution(subject.id)
             case SubjectKind.GATEWAY:
                 return self._of_gateway(subject.id)
+            case SubjectKind.BUDGET:
+                return self._of_budget(subject.id, at_ms)
             case SubjectKind.SYSTEM:
                 return _SYSTEM
 
@@ -67,13 +81,25 @@ class Places:
     def _of_institution(self, institution: str) -> Place | None:
         return self._of(institution) if institution in self._fleet.institutions else None
 
+    def _of_budget(self, budget: str, at_ms: int) -> Place | None:
+        """None once its period is long over, or where nobody gives it any more."""
+        institution, energy, period = budget.split("/")
+        over_ms = midnight_ms(period_days(period)[1]) + _SHOWN_AFTER_MS
+        if institution not in self._fleet.institutions or at_ms > over_ms:
+            return None
+        if self._budgets is not None and budget not in self._budgets:
+            return None
+        return self._of(institution, energy=energy)
+
     def _of_gateway(self, gateway: str) -> Place | None:
         found = self._fleet.gateways.get(gateway)
         if found is None:
             return None
         return self._of(found.institution, building=found.building, gateway=gateway)
 
-    def _of(self, institution: str, *, building: str = "", gateway: str | None = None) -> Place:
+    def _of(
+        self, institution: str, *, building: str = "", gateway: str | None = None, energy: str = ""
+    ) -> Place:
         found = self._fleet.institutions[institution]
         return Place(
             district=found.district,
@@ -81,4 +107,5 @@ class Places:
             institution=institution,
             building=building,
             gateway=gateway,
+            energy=energy,
         )

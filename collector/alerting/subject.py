@@ -12,6 +12,7 @@ class SubjectKind(StrEnum):
     BUILDING = "building"
     INSTITUTION = "institution"
     GATEWAY = "gateway"
+    BUDGET = "budget"  # institution/energy/period: "e001/01/2026"
     SYSTEM = "system"  # a part of the centre: database, broker, a channel, a job
 
 
@@ -28,7 +29,7 @@ class Place(Struct, frozen=True, kw_only=True):
     Attributes:
         street: 街道, as the fleet names it; empty where it does not, and for the system.
         gateway: through which the subject is read; None for what is not read by one gateway.
-        energy: the five-character energy code of a meter.
+        energy: the five-character energy code of a meter; of a budget the beginning of one.
         upstream: a meter's mains, the nearest first.
     """
 

@@ -7,7 +7,7 @@ meanwhile keeps its mark.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -64,6 +64,8 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     Attributes:
         most_readings: of counters held in memory at once; 24 bytes and some each.
+        settled: where days are marked whose figures are new, for whoever looks at those; None:
+            nobody does.
     """
 
     store: ReadingStore
@@ -77,6 +79,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     classify: Callable[[int], DayClass]
     gauges: GaugeRules = GaugeRules()
     most_readings: int = 4_000_000
+    settled: DirtyBook | None = None
 
 
 class Progress(Protocol):
@@ -177,6 +180,7 @@ class Settlement:
                 return
             self._settle_group(group, done)
             cleared = [day for one in group for day in one.days]
+            self._tell({(day.meter, day.day_ms) for day in cleared})
             parts.dirty.clear_dirty(cleared)
             done.days += len(cleared)
             watch.step(done.days, total, group[-1].meter)
@@ -229,6 +233,8 @@ class Settlement:
                 rows += outcome.written
             written += _tagged(entries, rows)
         self._mark_followers(outcomes, day_start_ms(now_ms))
+        beside = _days_beside(outcomes, known)
+        self._tell(beside)
         self._write(written, done)
         until_ms = now_ms - now_ms % QUARTER_MS
         self._write_months(outcomes, until_ms, done)
@@ -244,6 +250,7 @@ class Settlement:
         parts.epochs.replace_doubts(
             [(*key, outcome.span, outcome.doubts) for key, outcome in outcomes]
         )
+        self._tell(beside)
         self._settle_gauges(known)
         done.meters.update(meters)
 
@@ -305,6 +312,15 @@ class Settlement:
                 written += _tagged(parts.fleet.meters[days.meter], [rows])
         self._write(written, done)
 
+    def _tell(self, days: Collection[tuple[str, int]]) -> None:
+        """Mark what was settled, after it was written: whoever looks finds it.
+
+        What is written beside the days that were asked for is marked before as well: who settles
+        again what a crash left finds it unchanged.
+        """
+        if days and self._parts.settled is not None:
+            self._parts.settled.mark_dirty(sorted(days))
+
     def _mark_followers(self, outcomes: Sequence[tuple[Key, Outcome]], today_ms: int) -> None:
         """Mark what changes with these outcomes, though it was not settled with them.
 
@@ -344,6 +360,20 @@ class Settlement:
             starts = rows.cells.start_ms[like & (rows.cells.start_ms >= since_ms)]
             found |= {(rows.meter, day_start_ms(at)) for at in starts.tolist()}
         return found
+
+
+def _days_beside(
+    outcomes: Iterable[tuple[Key, Outcome]], asked: Iterable[Stretch]
+) -> set[tuple[str, int]]:
+    """Days that are written though nobody asked for them."""
+    wanted = {(day.meter, day.day_ms) for one in asked for day in one.days}
+    return {
+        (meter, day_ms)
+        for (meter, _), outcome in outcomes
+        for rows in outcome.written
+        if rows.width is Width.DAY
+        for day_ms in rows.cells.start_ms.tolist()
+    } - wanted
 
 
 def _tagged(

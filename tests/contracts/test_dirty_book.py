@@ -18,13 +18,13 @@ from tests.fakes.dirty import FakeDirtyBook
 DAY = 1_763_740_800_000  # 2025-11-22 in Shanghai
 
 
-@pytest.fixture(params=["fake", "sql"])
+@pytest.fixture(params=["fake", "sql", "sql settled"])
 def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DirtyBook]:
     if request.param == "fake":
         yield FakeDirtyBook()
         return
     with closing(SqlSmallState(f"sqlite:///{tmp_path}/state.sqlite")) as state:
-        yield state.dirty_book
+        yield state.dirty_book if request.param == "sql" else state.settled_book
 
 
 def pairs(days: list[DirtyDay]) -> list[tuple[str, int]]:

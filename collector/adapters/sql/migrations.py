@@ -28,6 +28,7 @@ from collector.adapters.sql.schema import (
     notices,
     register_breaks,
     register_doubts,
+    settled_days,
     silences,
     standing_alerts,
 )
@@ -52,11 +53,13 @@ def _to_3(connection: Connection) -> None:
 def _to_4(connection: Connection) -> None:
     """Alerts have subjects and steps; those of the one kind of rule before are carried over."""
     brought = (standing_alerts, alert_steps, notices, notice_alerts, attempts, silences, memories)
-    meta.create_all(connection, tables=brought)
+    meta.create_all(connection, tables=[*brought, settled_days])
     insert(connection, counters, [{"name": "alert_step", "value": 0}])
     keep(connection, old_steps(connection))
     drop_old(connection)
 
+
+_COUNTERS = ("alert_step", "dirty", "settled")
 
 # From version N to N + 1: a function that changes the tables of an existing file.
 _MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
@@ -75,7 +78,7 @@ def migrate(connection: Connection) -> None:
     for step in range(version, SCHEMA_VERSION):
         _MIGRATIONS[step](connection)
     meta.create_all(connection)
-    insert(connection, counters, [{"name": name, "value": 0} for name in ("alert_step", "dirty")])
+    insert(connection, counters, [{"name": name, "value": 0} for name in _COUNTERS])
     put(connection, facts, {"name": "schema", "value": str(SCHEMA_VERSION)})
 
 

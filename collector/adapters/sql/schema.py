@@ -146,6 +146,17 @@ register_doubts = sa.Table(
 )
 
 
+# ---- version 4: what was settled and no rule has looked at yet
+
+settled_days = sa.Table(
+    "settled_day",
+    meta,
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("day_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # ---- version 4: alerts as they stand, their steps, and what was said to whom
 
 standing_alerts = sa.Table(

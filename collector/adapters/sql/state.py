@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa  # noqa: TID251 - this is the adapter
 
 from collector.adapters.sql.alerting import SqlAlertLog, keep, keep_judged
-from collector.adapters.sql.dirty import SqlDirtyBook, mark
+from collector.adapters.sql.dirty import SETTLED, SqlDirtyBook, mark
 from collector.adapters.sql.engine import Database, insert, put
 from collector.adapters.sql.entries import SqlEntryBook
 from collector.adapters.sql.epoch_book import SqlEpochBook
@@ -35,8 +35,8 @@ class SqlSmallState:
     """The pipeline's thread records and rewinds; other threads may read, and use the books.
 
     Attributes:
-        alert_log, dirty_book, entry_book, epoch_book, finding_book, job_log, outbox, silence_book:
-            the other ports, in the same database.
+        alert_log, dirty_book, settled_book, entry_book, epoch_book, finding_book, job_log, outbox,
+            silence_book: the other ports, in the same database.
     """
 
     def __init__(self, url: str) -> None:
@@ -50,6 +50,7 @@ class SqlSmallState:
         self._database = Database(url)
         self.alert_log = SqlAlertLog(self._database)
         self.dirty_book = SqlDirtyBook(self._database)
+        self.settled_book = SqlDirtyBook(self._database, SETTLED)
         self.entry_book = SqlEntryBook(self._database)
         self.epoch_book = SqlEpochBook(self._database)
         self.finding_book = SqlFindingBook(self._database)
