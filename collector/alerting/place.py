@@ -1,10 +1,10 @@
 """Place: a subject -> where it stands in the fleet, and whether a rule concerns it."""
 
+from msgspec import structs
+
 from collector.alerting.rule import Rule
 from collector.alerting.subject import Place, Subject, SubjectKind
 from collector.fleet.index import Fleet, MeterEntry
-
-_SYSTEM = Place()
 
 
 class Places:
@@ -12,6 +12,8 @@ class Places:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        districts = sorted(fleet.stores)
+        self._system = Place(district=districts[0] if len(districts) == 1 else "")
 
     def place(self, subject: Subject, at_ms: int) -> Place | None:
         """None if the fleet does not know it (any more)."""
@@ -25,16 +27,31 @@ class Places:
             case SubjectKind.GATEWAY:
                 return self._of_gateway(subject.id)
             case SubjectKind.SYSTEM:
-                return _SYSTEM
+                return self._system
 
     def concerns(self, rule: Rule, subject: Subject, at_ms: int) -> bool:
-        """Whether the fleet knows the subject and, if it is a meter, the rule's scope holds it."""
-        if subject.kind is not SubjectKind.METER:
+        """Whether the fleet knows the subject and, if it is a meter, the rule's scope holds it.
+
+        A virtual meter is known as long as the fleet has it: a scope speaks of real ones.
+        """
+        is_virtual = subject.id in self._fleet.virtual_meters
+        if subject.kind is not SubjectKind.METER or is_virtual:
             return self.place(subject, at_ms) is not None
         entry = self._fleet.entry(subject.id, at_ms)
         return entry is not None and rule.scope.holds(entry)
 
+    def _of_virtual(self, meter: str, at_ms: int) -> Place | None:
+        """Where its first part stands."""
+        virtual = self._fleet.virtual_meters[meter]
+        entry = self._fleet.entry(virtual.parts[0][0], at_ms)
+        if entry is None:
+            return None
+        place = self._of(entry.institution, building=entry.building)
+        return structs.replace(place, meter=meter, energy=virtual.energy)
+
     def _of_meter(self, meter: str, at_ms: int) -> Place | None:
+        if meter in self._fleet.virtual_meters:
+            return self._of_virtual(meter, at_ms)
         entry = self._fleet.entry(meter, at_ms)
         if entry is None:
             return None
