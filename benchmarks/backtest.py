@@ -1,11 +1,13 @@
 """`python -m benchmarks.backtest`: the default rules on measured buildings; docs/backtest.md."""
 
 import argparse
+import logging
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
+import structlog
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +44,7 @@ class Watch(Struct, frozen=True):
 
 def main() -> int:
     options = _options()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     folder = options.data or SHARED
     played = buildings(folder) if folder.is_dir() else []
     if not played:
@@ -126,16 +129,14 @@ def _tables(report: Report) -> list[tuple[str, tuple[str, ...], list[tuple[str, 
 
 
 def _summary(report: Report) -> list[str]:
-    return [
-        f"{report.buildings} buildings, {report.building_days} building-days: "
-        f"{report.alerts} alerts.",
-        f"Yellow or worse: {report.told:.4f} a building and day; of 200 buildings "
-        f"{report.district:.1f} a day (aim: at most {AIM:g}).",
-        f"Of those and of budgets {report.bureau:.1f} a day would reach the bureau if nobody "
-        "acknowledged anything.",
-        f"Busiest day of these {report.buildings} buildings: {report.busiest} new alerts of "
-        "yellow or worse.",
-    ]
+    return f"""\
+{report.buildings} buildings, {report.building_days} building-days: {report.alerts} alerts.
+Yellow or worse: {report.told:.4f} a building and day; of 200 buildings {report.district:.1f} \
+a day (aim: at most {AIM:g}).
+If nobody acknowledged anything, {report.bureau:.1f} a day of 200 buildings would reach the bureau \
+(budgets at once, yellow after three days, orange after four hours).
+Busiest day of these {report.buildings} buildings: {report.busiest} new alerts of yellow or worse.
+""".splitlines()
 
 
 def _show(report: Report, console: Console) -> None:

@@ -96,11 +96,8 @@ class District(Struct, frozen=True, kw_only=True):
             for rows in self.intervals.intervals([institution], Width.DAY, 0, 1 << 60, [COUNTER]):
                 by_year: dict[int, list[int]] = {}
                 cells = rows.cells
-                for at, value in zip(
-                    cells.start_ms[cells.known].tolist(),
-                    cells.value[cells.known].tolist(),
-                    strict=True,
-                ):
+                known = cells.start_ms[cells.known], cells.value[cells.known]
+                for at, value in zip(*(column.tolist() for column in known), strict=True):
                     by_year.setdefault(local_day(at).year, []).append(value)
                 for year, values in by_year.items():
                     if len(values) >= _KNOWN_DAYS and sum(values) > 0:
@@ -155,40 +152,28 @@ def district(
         for place, building in enumerate(buildings):
             tell("settlement", place, len(buildings))
             settlement.settle_dirty(meters=[building.name])
-        _verify(buildings, fleet, store, intervals, state, clock, tell)
+        verification = Verification(
+            VerificationParts(
+                store=store,
+                intervals=intervals,
+                entries=state.entry_book,
+                epochs=state.epoch_book,
+                findings=state.finding_book,
+                fleet=fleet,
+                arrivals=Arrivals(),
+                clock=clock,
+            )
+        )
+        days = {day for one in buildings for day in range(one.first_ms, one.last_ms, DAY_MS)}
+        for place, day_ms in enumerate(sorted(days)):
+            tell("verification", place, len(days))
+            verification.verify_day(day_ms)
         hours = Hours(
             _WEEKDAYS.classify,
             heating=load_season(config / HEATING_FILE),
             terms=load_season(config / TERMS_FILE),
         )
         yield District(fleet=fleet, store=store, intervals=intervals, hours=hours, clock=clock)
-
-
-def _verify(
-    buildings: Sequence[Building],
-    fleet: Fleet,
-    store: ReadingStore,
-    intervals: IntervalStore,
-    state: SqlSmallState,
-    clock: Then,
-    tell: Tell,
-) -> None:
-    verification = Verification(
-        VerificationParts(
-            store=store,
-            intervals=intervals,
-            entries=state.entry_book,
-            epochs=state.epoch_book,
-            findings=state.finding_book,
-            fleet=fleet,
-            arrivals=Arrivals(),
-            clock=clock,
-        )
-    )
-    days = sorted({day for one in buildings for day in range(one.first_ms, one.last_ms, DAY_MS)})
-    for place, day_ms in enumerate(days):
-        tell("verification", place, len(days))
-        verification.verify_day(day_ms)
 
 
 def _write(store: ReadingStore, fleet: Fleet, building: Building) -> None:

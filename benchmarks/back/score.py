@@ -110,9 +110,8 @@ def _lines(fired: Iterable[Fired], days: int) -> Iterable[RuleLine]:
     for one in fired:
         by_rule.setdefault((one.rule, one.severity), []).append(one)
     for (rule, severity), mine in sorted(by_rule.items()):
-        lasted = sorted(
-            (one.resolved_ms - one.fired_ms) / DAY_MS for one in mine if one.resolved_ms
-        )
+        ended = ((one.resolved_ms, one.fired_ms) for one in mine if one.resolved_ms)
+        lasted = sorted((resolved_ms - fired_ms) / DAY_MS for resolved_ms, fired_ms in ended)
         yield RuleLine(
             rule=rule,
             severity=severity,
@@ -157,6 +156,8 @@ def _begun(fired: Iterable[Fired]) -> Begun:
     """By building: the days that an alert's beginning rests on, its rule and rank."""
     found: Begun = {}
     for one in fired:
+        if one.rule.startswith(_BUDGETS):
+            continue  # about a year, whatever happened on its days
         start_ms = day_start_ms(one.since_ms - 1)
         found.setdefault(one.institution, []).append(
             (min(start_ms, one.since_ms), one.fired_ms, one.rule, _rank(one))
