@@ -11,33 +11,26 @@ import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
 from collector.adapters.http import HttpServer
-from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
 from collector.alerting.budgets.folder import load_budgets
+from collector.alerting.lifecycle.damping import LATE_MS
 from collector.alerting.settled import SettledRules
 from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
+from collector.doors.alerting import Counter, alerting_door
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
-from collector.hindsight import Hindsight
-from collector.hindsight import Parts as HindsightParts
 from collector.inbox import Inbox
-from collector.jobs.job import CatchUp, Job, Progress
-from collector.jobs.periods import Every
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
-from collector.jobs.settling import settlement_job
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
-from collector.quality.words import day_of
 from collector.settings import CollectorSettings
-from collector.settle.cells import DAY_MS
 from collector.suspect import Suspects
+from collector.telling import TellingParts, load_telling
 from collector.validate import Gate
-from collector.warning import EarlyWarning, told
-from collector.warning import Parts as WarningParts
 from collector.watching import (
     CentreSigns,
     Watching,
@@ -46,6 +39,7 @@ from collector.watching import (
     make_watching,
 )
 from collector.watching import Office as WatchingOffice
+from collector.worklist import worklist
 from collector.workshop import Workshop
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
@@ -61,8 +55,6 @@ _ROUSE_S = 60.0  # real seconds: a machine's clock that is set back stops no job
 _LOOK_MS = 5_000  # of wall time, between two looks for due jobs
 _SHORTEST_LOOK_S = 0.25
 _WATCH_S = 1.0
-_HINDSIGHT_MS = 900_000
-_KEEP_DROPPED_DAYS = 7  # what was pending and never fired
 
 
 class StoppedEarly(TransientError):
@@ -119,9 +111,10 @@ class Collector:
             metrics=metrics,
             patience=patience,
         )
-        rules = all_rules(settings, config, self.fleet)
+        rules = all_rules(settings.rules, config, self.fleet)
         newest = {reading.meter: reading.at_ms for reading in latest.value}
         watching = make_watching(rules, hours.open_at, office, newest)
+        self._warm(watching)
         self._inbox = Inbox(
             every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
         )
@@ -157,7 +150,7 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(
+            worklist(
                 settings,
                 workshop,
                 watching,
@@ -188,8 +181,35 @@ class Collector:
                 jobs=self.jobs,
             )
         )
+        self._telling = (
+            load_telling(
+                TellingParts(
+                    state=self.state,
+                    fleet=self.fleet,
+                    rules=rules,
+                    clock=self._clock,
+                    moved=watching.alerting.moved,
+                    died=self._end,
+                    config=folder / settings.config,
+                    environ=os.environ,
+                )
+            )
+            if settings.notify
+            else None
+        )
+        counter = Counter(
+            log=self.state.alert_log,
+            outbox=self.state.outbox,
+            silences=self.state.silence_book,
+            clock=self._clock,
+            judge=watching.alerting,
+            teller=self._telling,
+            link=None if self._telling is None else self._telling.link,
+            changed=watching.alerting.moved.set,
+        )
         doors = (
             *workshop.doors(self.desk.in_turn),
+            alerting_door(counter),
             make_jobs_door(self.jobs, self.state.job_log),
         )
         api = make_api(self.desk, self.store, self.state, self.state.alert_log, metrics, doors)
@@ -201,12 +221,23 @@ class Collector:
             patience=patience,
             clock=self._clock,
             failing=lambda: self.jobs.failing,
+            delivery_failing_s=self._delivery_failing_s,
         )
         self._watch = make_watch(watching, office, centre, centre.is_deaf)
         self._threads = (
             threading.Thread(target=self._alive, args=(self._work,), name="pipeline"),
             threading.Thread(target=self._alive, args=(self._look,), name="watch"),
         )
+
+    def _warm(self, watching: Watching) -> None:
+        """Rates go on from what was read just before the start."""
+        within_ms, now_ms = watching.readings.within_ms, self._clock.now_ms()
+        if within_ms:
+            meters, since_ms = sorted(self.fleet.meters), now_ms - LATE_MS - within_ms
+            read = self._patience.until_done(
+                "store", lambda: self.store.readings(meters, None, since_ms, now_ms)
+            )
+            watching.readings.warm(read.value or [])
 
     @property
     def api_url(self) -> str:
@@ -216,6 +247,8 @@ class Collector:
         self._server.start()
         for thread in self._threads:
             thread.start()
+        if self._telling is not None:
+            self._telling.start()
         self._link.start()
         self.jobs.start()
         log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
@@ -235,11 +268,20 @@ class Collector:
             thread.join()
         self._workshop.settling.stop()
         self.jobs.stop()
+        if self._telling is not None:
+            self._telling.stop()
         self._link.stop()
         self._server.stop()
         self._keep_arrivals()
         self._workshop.close()
         log.info("collector.stopped")
+
+    def _delivery_failing_s(self) -> float:
+        return 0.0 if self._telling is None else self._telling.failing_s()
+
+    def _end(self) -> None:
+        self._failed = True
+        self._stopping.set()
 
     def _keep_arrivals(self) -> None:
         try:
@@ -253,8 +295,7 @@ class Collector:
             live()
         except Exception:
             log.exception("thread.died", thread=threading.current_thread().name)
-            self._failed = True
-            self._stopping.set()
+            self._end()
 
     def _work(self) -> None:
         """The pipeline's."""
@@ -295,130 +336,6 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
         return True
     collector.start()
     return collector.wait()
-
-
-def _jobs(
-    settings: CollectorSettings, workshop: Workshop, watching: Watching, settled: SettledRules
-) -> tuple[Job, ...]:
-    """What runs by itself, in the order in which each has its turn."""
-    wanted = settings.jobs
-    settlement = Job(
-        name="settlement",
-        title="结算",
-        schedule=wanted.settlement.schedule(),
-        work=_settlement(workshop),
-    )
-    housekeeping = Job(
-        name="housekeeping",
-        title="清理",
-        schedule=wanted.housekeeping.schedule(),
-        work=_housekeeping(settings, workshop.state, workshop.clock),
-    )
-    verification = Job(
-        name="verification",
-        title="日校核",
-        schedule=wanted.verification.schedule(),
-        work=_verification(workshop),
-        catch_up=CatchUp.EACH,
-        most=wanted.catch_up_days,
-    )
-    hindsight = Job(
-        name="hindsight",
-        title="补传报警",
-        schedule=Every(width_ms=_HINDSIGHT_MS),
-        work=_hindsight(workshop, watching),
-    )
-    warning = Job(
-        name="warning",
-        title="预警",
-        schedule=wanted.warning.schedule(),
-        work=_warning(settings, workshop, watching, settled),
-    )
-    every = (
-        (wanted.settlement, settlement),
-        (wanted.verification, verification),
-        (wanted.warning, warning),
-        (wanted.housekeeping, housekeeping),
-    )
-    jobs = tuple(job for its, job in every if its.enabled)
-    return (*jobs, hindsight) if watching.rules else jobs
-
-
-def _warning(
-    settings: CollectorSettings, workshop: Workshop, watching: Watching, settled: SettledRules
-) -> Callable[[int, Progress], str]:
-    wanted = settings.jobs.warning
-    warning = EarlyWarning(
-        WarningParts(
-            rules=settled,
-            matters={rule.id: rule.group or rule.id for rule in watching.rules},
-            settled=workshop.state.settled_book,
-            alerting=watching.alerting,
-            alert_log=workshop.state.alert_log,
-            clock=workshop.clock,
-            grace_ms=wanted.grace_min * 60_000,
-            look_back_days=wanted.look_back_days,
-        )
-    )
-
-    def work(_period_ms: int, progress: Progress) -> str:
-        return told(warning.judge(progress))
-
-    return work
-
-
-def _hindsight(workshop: Workshop, watching: Watching) -> Callable[[int, Progress], str]:
-    hindsight = Hindsight(
-        HindsightParts(
-            readings=watching.readings,
-            looker=watching.looker,
-            alerting=watching.alerting,
-            alert_log=workshop.state.alert_log,
-            store=workshop.store,
-            fleet=workshop.fleet,
-            clock=workshop.clock,
-        )
-    )
-
-    def work(_period_ms: int, progress: Progress) -> str:
-        return f"补查 {hindsight.judge(progress)} 块表补传的数据"
-
-    return work
-
-
-def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
-    def verify(period_ms: int, progress: Progress) -> str:
-        day_ms = period_ms - DAY_MS
-        again = workshop.verification.verify_changed(day_ms, progress)
-        found = workshop.verification.verify_day(day_ms, progress)
-        more = f"；补到数据的 {len(again)} 天已重新校核" if again else ""
-        return f"校核 {day_of(day_ms)}：发现 {len(found)} 项{more}"
-
-    return verify
-
-
-def _settlement(workshop: Workshop) -> Callable[[int, Progress], str]:
-    """Settles; and keeps what arrived, so that a crash costs a quarter of an hour of it."""
-    settle = settlement_job(workshop.settling)
-
-    def work(period_ms: int, progress: Progress) -> str:
-        workshop.verification.keep_arrivals()
-        return settle(period_ms, progress)
-
-    return work
-
-
-def _housekeeping(
-    settings: CollectorSettings, state: SqlSmallState, clock: Clock
-) -> Callable[[int, Progress], str]:
-    def forget(_period_ms: int, _progress: Progress) -> str:
-        now_ms = clock.now_ms()
-        batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
-        runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
-        dropped = state.alert_log.forget_before(now_ms - _KEEP_DROPPED_DAYS * DAY_MS)
-        return f"清除 {batches} 个批次摘要、{runs} 条任务记录、{dropped} 条未触发的报警"
-
-    return forget
 
 
 def _look_every_s(clock: Clock) -> float:

@@ -52,6 +52,7 @@ class Hindsight:
 
     def judge(self, progress: Progress) -> int:
         """Judge every backlog that is in; returns how many meters had one."""
+        doubts = _Doubts(self._parts.store)
         found = [
             (late.gateway, meter, span)
             for late in self._parts.readings.late()
@@ -60,7 +61,7 @@ class Hindsight:
         ]
         for done, (gateway, meter, span) in enumerate(found):
             progress.step(done, len(found), meter)
-            if progress.stopping or not self._judge(meter, span, progress):
+            if progress.stopping or not self._judge(meter, span, doubts, progress):
                 return done
             self._parts.readings.is_judged(gateway, meter, span)
         return len(found)
@@ -68,7 +69,7 @@ class Hindsight:
     def _is_in(self, late: Late) -> bool:
         return not 0 <= self._parts.clock.now_ms() - late.back_ms < QUIET_MS
 
-    def _judge(self, meter: str, span: Span, progress: Progress) -> bool:
+    def _judge(self, meter: str, span: Span, doubts: "_Doubts", progress: Progress) -> bool:
         """Until nothing of it holds any more, or the present is reached; False if stopped."""
         parts, (first_ms, last_ms) = self._parts, span
         subject = Subject(SubjectKind.METER, meter)
@@ -80,13 +81,13 @@ class Hindsight:
         looker, suspects = parts.looker(), Suspects(parts.fleet)
         names = tuple(sorted(looker.quantities(meter) | _COUNTED))
         start_ms, now_ms = first_ms - _BEFORE_MS, parts.clock.now_ms()
+        start_ms -= start_ms % _SLICE_MS
         while start_ms <= last_ms or (start_ms <= now_ms and self._is_open(subject)):
             if progress.stopping:
                 return False
             end_ms = start_ms + _SLICE_MS
             rows = self._rows(meter, names, start_ms, end_ms)
-            beside = parts.store.rejections(start_ms, end_ms)
-            looked = suspects.look(rows, now_ms=now_ms, beside=_of(meter, beside))
+            looked = suspects.look(rows, now_ms=now_ms, beside=doubts.of(meter, start_ms))
             with parts.alerting.turn() as book:
                 seen = _late(looker, looked.rows, book.watching)
                 parts.alerting.observe(one for one in seen if not _is_told(one, told, looker))
@@ -111,8 +112,21 @@ class Hindsight:
         ]
 
 
-def _of(meter: str, rejections: Iterable[Rejection]) -> list[Rejection]:
-    return [one for one in rejections if one.meter == meter and one.level is Level.SUSPECT]
+class _Doubts:
+    """What is suspect beside readings, slice by slice, asked for once for all meters."""
+
+    def __init__(self, store: ReadingStore) -> None:
+        self._store = store
+        self._slices: dict[int, dict[str, list[Rejection]]] = {}
+
+    def of(self, meter: str, start_ms: int) -> list[Rejection]:
+        if start_ms not in self._slices:
+            found: dict[str, list[Rejection]] = {}
+            for one in self._store.rejections(start_ms, start_ms + _SLICE_MS):
+                if one.level is Level.SUSPECT:
+                    found.setdefault(one.meter, []).append(one)
+            self._slices[start_ms] = found
+        return self._slices[start_ms].get(meter, [])
 
 
 def _late(looker: Looker, rows: Iterable[Row], watching: Watching) -> Iterator[Observation]:

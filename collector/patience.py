@@ -66,9 +66,12 @@ class Patience:
             return Outcome(done=True, value=value)
 
     def away_s(self, *parts: str) -> float:
-        """For how long, in real seconds, the first of these parts to fail has been failing."""
+        """For how long, in real seconds, the first of these parts to fail has been failing.
+
+        Above 0 from the first failure on.
+        """
         since = [since_ms for what, since_ms in list(self._down_ms.items()) if what in parts]
-        return (self._clock.monotonic_ms() - min(since)) / 1000 if since else 0.0
+        return (self._clock.monotonic_ms() - min(since) + 1) / 1000 if since else 0.0
 
     def _is_back(self, what: str, since_ms: int) -> None:
         self._down_ms.pop(what, None)

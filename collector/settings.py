@@ -158,7 +158,9 @@ class CollectorSettings(Strict):
             of the fleet's districts.
         client_id: names the collector's session at the broker; collectors that share a store need
             one each. Left out, `collector-` and the store's id.
+        notify: whether people are told of alerts, as the configuration's `notify.yaml` says.
         keep_batches_days: how long a delivered batch is told from another by its digest.
+        keep_quarters_days: how long 15-minute rows stay; left out, for good. Whole months go.
     """
 
     config: Path
@@ -171,8 +173,10 @@ class CollectorSettings(Strict):
     group: GroupSettings = GroupSettings()
     api: ApiSettings = ApiSettings()
     rules: tuple[RuleSettings, ...] = ()
+    notify: bool = True
     clock: ReplaySettings | None = None
     keep_batches_days: Annotated[int, Field(ge=1)] = 90
+    keep_quarters_days: Annotated[int, Field(ge=62)] | None = None
     jobs: JobsSettings = JobsSettings()
 
 

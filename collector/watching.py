@@ -30,12 +30,13 @@ from collector.fleet.index import Fleet
 from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.pipeline import Pipeline
-from collector.settings import CollectorSettings, RuleSettings
+from collector.settings import RuleSettings
 from link.mqtt import Link
 from metering.clock import Clock
 from metering.errors import PermanentError
 
-_BUSY_MS = 5_000  # a group under way for longer: the database hangs, and nothing is heard
+_STORES = frozenset({"store", "record"})  # what the pipeline waits for
+_BUSY_MS = 5_000  # a group under way for longer: the database is away, and nothing is heard
 
 
 class RulesInvalid(PermanentError):
@@ -142,16 +143,16 @@ class CentreSigns:
         self._down_ms: int | None = None
 
     def store_away_s(self) -> float:
-        return self._patience.away_s("store", "record")
+        return self._patience.away_s(*_STORES)
 
     def broker_away_s(self) -> float:
-        """Since the first time that it was asked and the link was down."""
+        """Since it was first asked while the link was down."""
         now_ms = self._clock.monotonic_ms()
         if self._link.is_up:
             self._down_ms = None
         elif self._down_ms is None:
             self._down_ms = now_ms
-        return 0.0 if self._down_ms is None else (now_ms - self._down_ms) / 1000
+        return 0.0 if self._down_ms is None else (now_ms - self._down_ms + 1) / 1000
 
     def delivery_failing_s(self) -> float:
         return self._delivery_failing_s()
@@ -162,27 +163,22 @@ class CentreSigns:
     def is_deaf(self) -> bool:
         """What is not heard now may be our own fault."""
         busy_ms = self._pipeline.busy_ms
-        hangs = busy_ms is not None and self._clock.monotonic_ms() - busy_ms > _BUSY_MS
-        return hangs or not self._link.is_up or self._patience.away_s("store", "record") > 0
+        waits = busy_ms is not None and self._clock.monotonic_ms() - busy_ms > _BUSY_MS
+        return waits or not self._link.is_up
 
 
-def all_rules(settings: CollectorSettings, config: Path, fleet: Fleet) -> tuple[Rule, ...]:
+def all_rules(plain: Iterable[RuleSettings], config: Path, fleet: Fleet) -> tuple[Rule, ...]:
     """Those of `config/rules` and the plain thresholds of the collector's own file.
 
     Raises:
         DocumentInvalid: with every mistake in the files of `config/rules`.
         RulesInvalid: two have one id.
     """
-    rules = (*load_rules(config, fleet), *map(rule_of, settings.rules))
+    rules = (*load_rules(config, fleet), *map(rule_of, plain))
     twice = _twice(rule.id for rule in rules)
     if twice:
         raise RulesInvalid(f"规则编号重复：{'、'.join(sorted(twice))}")
     return rules
-
-
-def always_open(*_: object) -> bool:
-    """Hours of somebody who knows of none."""
-    return True
 
 
 def rule_of(settings: RuleSettings) -> Rule:

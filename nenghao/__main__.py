@@ -27,6 +27,9 @@ _EXTRAS = {
     "correct": "collector",
     "entry": "collector",
     "job": "collector",
+    "alert": "collector",
+    "silence": "collector",
+    "notify": "collector",
     "settle": "collector",
     "total": "collector",
     "verify": "collector",
@@ -53,14 +56,27 @@ class Commands(TyperGroup):
         return _load(cmd_name) if cmd_name in _EXTRAS else None
 
 
-def _meter() -> Any:
+class MeterCommands(TyperGroup):
     """`nenghao meter`: what speaks to a bus, and `replace`, which speaks to the centre."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), "replace"]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name == "replace":
+            return _load("replace")
+        return super().get_command(ctx, cmd_name)
+
+
+def _meter() -> Any:
     group = _load("meter")
-    if not isinstance(group, TyperGroup):  # no bus here
-        absent = dict.fromkeys(_OF_THE_BUS, group)
-        group = TyperGroup(name="meter", commands=absent, help="仪表", no_args_is_help=True)
-    group.add_command(_load("replace"), "replace")
-    return group
+    has_bus = isinstance(group, TyperGroup)
+    return MeterCommands(
+        name="meter",
+        commands=group.commands if has_bus else dict.fromkeys(_OF_THE_BUS, group),
+        help=group.help if has_bus else "仪表",
+        no_args_is_help=True,
+    )
 
 
 def _load(name: str) -> Any:

@@ -158,5 +158,5 @@ def register_rows(model: MeterModel) -> Iterable[tuple[str, ...]]:
             register["word_order"],
             register["scale"],
             f"{register['every_s']} s" if register["every_s"] else "每周期",
-            register["uncertain"] or "",
+            "?" if register["uncertain"] else "",
         )

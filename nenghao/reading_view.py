@@ -59,7 +59,7 @@ def say_reading(meter: Meter, result: OneReading, *, raw: bool) -> None:
     columns = ("量 quantity", "数值", "判断", *(("地址", "字 words") if raw else ()))
     if result.reading.values:
         rows = (_row(line, raw=raw) for line in result.lines)
-        say_table(columns, rows, title=f"{meter.model.name}，单元 {meter.unit}", whole=2)
+        say_table(columns, rows, title=f"{meter.model.name}，单元 {meter.unit}", texts=(2,))
     for trouble in result.troubles:
         block = trouble.block
         say(

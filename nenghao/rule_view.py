@@ -21,7 +21,7 @@ def say_played(run: Mapping[str, Any], rules: Iterable[Rule]) -> None:
     played, by_id = run["played"], {rule.id: rule for rule in rules}
     fired = played["fired"]
     if fired:
-        say_table(_COLUMNS, map(_row, fired), title="回测：会触发的预警", whole=2)
+        say_table(_COLUMNS, map(_row, fired), title="回测：会触发的预警", spare=(8, 5))
     for line in played["lines"]:
         _say_line(line, by_id[line["rule"]])
     _say_summary(played, by_id)
@@ -44,7 +44,7 @@ def _say_summary(played: Mapping[str, Any], by_id: Mapping[str, Rule]) -> None:
             for rule in by_id.values()
         ),
         title="规则",
-        whole=2,
+        texts=(2,),
     )
     if played["not_played"]:
         say("不能回测：无数据、网关和中心状态不在数据库中留存")

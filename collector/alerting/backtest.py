@@ -171,7 +171,7 @@ class Backtest:
         for row in self._of_span(meter, names, rows):
             plan = self._looker.plan(meter, row.at_ms)
             if plan is not None and row.values:
-                seen.update(check.rule.id for check in plan.checks)
+                seen.update(check.rule.id for band in plan.bands for check in band.checks)
                 watching = self._book.watching
                 self._judge(self._looker.observe(plan, row.values, row.at_ms, watching))
         subject = Subject(SubjectKind.METER, meter)
@@ -192,9 +192,10 @@ class Backtest:
             plan = self._looker.plan(meter, row.at_ms)
             if plan is None:
                 continue
-            for check in plan.checks:
-                if check.rule.id in rules:
-                    drawn.take(check, plan.subject, row)
+            for band in plan.bands:
+                for check in band.checks:
+                    if check.rule.id in rules:
+                        drawn.take(check, band.derive, plan.subject, row)
         for line in drawn.lines():
             self._lines[line.rule, line.subject] = line
 

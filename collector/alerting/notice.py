@@ -1,6 +1,6 @@
 """Notice: what is to be said to whom; silences; and the ports to where both are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -74,6 +74,24 @@ class Queued(Struct, frozen=True, kw_only=True):
     again_ms: int = 0
 
 
+class Unsent(Struct, frozen=True, kw_only=True):
+    """A notice that was tried in vain, or waits too long to be tried.
+
+    Attributes:
+        tried_ms, answer: the last try, and what the channel said; `made_ms` and empty before any.
+    """
+
+    notice: Notice
+    state: NoticeState
+    tries: int
+    tried_ms: int
+    answer: str
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state is NoticeState.WAITING
+
+
 class Outbox(Protocol):
     """Durable when a method returns; may raise `TransientError`."""
 
@@ -88,14 +106,39 @@ class Outbox(Protocol):
         """What the last `plan` kept; empty and 0 at first."""
         ...
 
-    def due(self, now_ms: int, limit: int) -> list[Queued]:
-        """Waiting notices whose time has come, in order; of each chain only its first."""
+    def due(
+        self,
+        now_ms: int,
+        limit: int,
+        *,
+        ahead_ms: int | None = None,
+        receivers: Collection[str] | None = None,
+    ) -> list[Queued]:
+        """Waiting notices whose time has come, in order; of each chain only its first.
+
+        Only those of some receivers, if they are named.
+
+        What was made later than now was made before the clock was set back, and is due; so is
+        what waits for an instant more than `ahead_ms` from now, longer than anybody would wait.
+        """
         ...
 
-    def next_due_ms(self) -> int | None: ...
+    def next_due_ms(
+        self, *, after_ms: int | None = None, receivers: Collection[str] | None = None
+    ) -> int | None:
+        """When the next of these is due; later than `after_ms`, if that is named."""
+        ...
 
     def tried(self, attempt: Attempt, state: NoticeState, again_ms: int) -> None:
         """Log a try and what became of the notice by it."""
+        ...
+
+    def unsent(self, *, failed_since_ms: int, made_before_ms: int) -> list[Unsent]:
+        """What is not sent as it should be, by number.
+
+        Waiting notices that were tried, or that were made before an instant and should have been;
+        and those given up since an instant.
+        """
         ...
 
     def attempts(
@@ -105,6 +148,10 @@ class Outbox(Protocol):
         ...
 
     def waiting(self) -> int: ...
+
+    def forget_before(self, made_ms: int) -> int:
+        """Let go of what was made before then and waits no more; returns how many."""
+        ...
 
 
 class Silence(Struct, frozen=True, kw_only=True):
@@ -147,7 +194,11 @@ class Said(Struct, frozen=True, kw_only=True):
 
 
 class Channel(Protocol):
-    """One way to a person. Blocks for at most its timeout; never raises for a failed delivery."""
+    """One way to a person. Blocks for at most its timeout; never raises for a failed delivery.
+
+    Threads may share it. Channels of one name go the same way (one mail server, one gateway): what
+    fails for several receivers in a row is left alone for a while.
+    """
 
     name: str
 

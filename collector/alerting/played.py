@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from collector.alerting.evaluate.derived import Derive
 from collector.alerting.evaluate.plan import Check
 from collector.alerting.rule import Rule
 from collector.alerting.subject import Subject
@@ -98,10 +99,10 @@ class Drawn:
         self._width_ms = max(1, (end_ms - start_ms) // _POINTS)
         self._points: dict[Key, dict[int, tuple[float, float, float]]] = {}
 
-    def take(self, check: Check, subject: Subject, row: Row) -> None:
+    def take(self, check: Check, derive: Derive | None, subject: Subject, row: Row) -> None:
         value = row.values.get(check.quantity)
-        if value is None and check.derive is not None:
-            value = check.derive(row.values)
+        if value is None and derive is not None:
+            value = derive(row.values)
         if value is None or check.within_ms:
             return
         beyond, limit = max((value - check.high, check.high), (check.low - value, check.low))

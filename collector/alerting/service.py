@@ -26,6 +26,7 @@ from metering.errors import TransientError
 log = structlog.get_logger()
 
 _TURN_S = 10.0
+_STALLED_MS = 10_000
 
 Patiently = Callable[[str, Callable[[], object]], bool]  # False: the collector ends
 
@@ -69,9 +70,8 @@ class Alerting:
 
     @property
     def firing(self) -> tuple[Alert, ...]:
-        """What people should know of now: firing or acknowledged."""
-        with self.turn():
-            return self._book.firing
+        """What people should know of now: firing or acknowledged. Waits for nobody's turn."""
+        return self._book.firing
 
     @contextmanager
     def turn(self) -> Iterator[AlertBook]:
@@ -186,16 +186,24 @@ class Watch:
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
+        self._looked_ms = watched.clock.monotonic_ms()
 
     def look(self) -> None:
         watched = self._watched
-        deaf = watched.is_deaf()
-        if deaf:
-            watched.heard.deaf(watched.clock.monotonic_ms())
         with watched.alerting.turn() as book:
+            deaf = self._is_deaf()
             watched.alerting.tick()
-            signs = watched.signs.now(watched.heard, deaf=deaf)
+            signs = watched.signs.now(watched.heard)
             now_ms = watched.clock.now_ms()
             watched.alerting.observe(watched.sign_rules.look(signs, book.watching, now_ms))
             if not deaf:
                 watched.alerting.observe(watched.silence.look(watched.heard, book.watching))
+            self._looked_ms = watched.clock.monotonic_ms()
+
+    def _is_deaf(self) -> bool:
+        """Also after waiting for its turn: whoever had it may have heard nobody else meanwhile."""
+        watched, mono_ms = self._watched, self._watched.clock.monotonic_ms()
+        deaf = watched.is_deaf() or mono_ms - self._looked_ms > _STALLED_MS
+        if deaf:
+            watched.heard.deaf(mono_ms)
+        return deaf

@@ -13,8 +13,11 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        return tuple(Severity).index(self)
+        return _RANKS[self]
 
     @property
     def colour(self) -> str:
         return "蓝黄橙红"[self.rank]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}

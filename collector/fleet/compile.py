@@ -189,7 +189,7 @@ class _Registers:
             rolls_over_at=rolls,
             steps={name: span.step for name, span in spans.items() if span.step is not None},
             ranges=dict(_ranges(spans, rolls, {**sector, **meter.limits})),
-            quantities=frozenset(spans),
+            quantities=frozenset(spans.keys() & QUANTITIES.keys()),
         )
 
 

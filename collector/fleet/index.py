@@ -48,7 +48,8 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
         ranges: what gate 1 takes by quantity, inclusive, where that is narrower than the
             quantity's own range: the model's registers and, where the fleet does not say
             otherwise, the sector's defaults (`config/limits.yaml`).
-        quantities: what the model reads of this meter, its options and its direction applied.
+        quantities: what the model reads of this meter, its options and its direction applied; empty
+            where the model is not known.
         valid_from_ms: epoch ms, the first instant that counts; `valid_to_ms` is the first that no
             longer does.
     """

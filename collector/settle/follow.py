@@ -22,7 +22,7 @@ from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Ending, Ints, Mask, RegisterEpoch, Series
 from collector.settle.standstill import doubtful_standstills, flag_standstills
-from collector.settle.steps import Steps, steps_of
+from collector.settle.steps import Steps, resolution_of, steps_of
 from collector.settle.turns import scaled
 
 NEAR_MS = DAY_MS
@@ -323,12 +323,20 @@ def _epochs(series: Series, links: list[Link]) -> tuple[RegisterEpoch, ...]:
     return tuple(epochs)
 
 
+def _coarse(course: Course, steps: Steps) -> int:
+    """The register's last digit where it is in its own unit: in another one it may seem finer."""
+    own = (course.rules & bit(Rule.UNIT)) == 0
+    if own.all():
+        return steps.resolution
+    return max(steps.resolution, resolution_of(course.energy[own & course.known]))
+
+
 def _flag_limit(course: Course, steps: Steps, register: Register) -> Course:
     """Above the rated power, below twice of it: it counts, and is shown."""
     if register.rated_per_hour is None or not len(course.energy):
         return course
     span_ms = np.diff(course.at_ms)
-    rated = register.rated_per_hour / 3_600_000 * span_ms + 2 * steps.resolution
+    rated = register.rated_per_hour / 3_600_000 * span_ms + 2 * _coarse(course, steps)
     above = course.energy > rated
     if not above.any():
         return course

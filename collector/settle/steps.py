@@ -62,23 +62,25 @@ def steps_of(at_ms: Ints, value: Ints, rated_per_hour: int | None) -> Steps:
         rated_per_hour: what the counter gains in an hour at rated load; None: not known.
     """
     rise = np.diff(value)
-    resolution = _resolution(rise)
+    resolution = resolution_of(rise)
     fall = rise < 0
+    sinking = _sinking(rise)
+    lone = np.flatnonzero(fall & ~sinking)
+    partner = _partners(value, lone) if len(lone) else np.zeros_like(fall)
+    rate = np.maximum(rise, 0) / np.diff(at_ms)
+    # The way up of a spike and the way back of a glitch are no measure for the steps beside them.
+    calm = np.where(partner, 0.0, rate)
     if rated_per_hour is not None:
         allowed = 2 * rated_per_hour / _HOUR_MS * np.diff(at_ms) + 2 * resolution
         leap = rise > allowed
         if leap.any():
-            leap &= _first_of_many(np.maximum(rise, 0) / np.diff(at_ms))
+            leap &= _first_of_many(rate, calm) & ~_up_there(rate, partner, fall)
     else:
-        rate = np.maximum(rise, 0) / np.diff(at_ms)
-        leap = (rate > _FAR_ABOVE * highest_around(rate)) & (rise > _FEW_STEPS * resolution)
-    sinking = _sinking(rise)
-    lone = np.flatnonzero(fall & ~sinking)
-    partner = _partners(value, lone) if len(lone) else np.zeros_like(fall)
+        leap = (rate > _FAR_ABOVE * highest_around(calm)) & (rise > _FEW_STEPS * resolution)
     return Steps(fall=fall, partner=partner, leap=leap, sinking=sinking, resolution=resolution)
 
 
-def _resolution(rise: Ints) -> int:
+def resolution_of(rise: Ints) -> int:
     """The greatest common divisor of the smaller rises: the larger may be anything."""
     positive = rise[rise > 0]
     if not len(positive):
@@ -100,11 +102,20 @@ def _sinking(rise: Ints) -> Mask:
     return found
 
 
-def _first_of_many(rate: Floats) -> Mask:
+def _first_of_many(rate: Floats, calm: Floats) -> Mask:
     """Far above the steps before it; a counter read in another unit leaps at every step."""
-    padded = np.concatenate((np.zeros(_AROUND), rate))
+    padded = np.concatenate((np.zeros(_AROUND), calm))
     windows = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)[: len(rate)]
     return np.asarray(rate > _ABOVE_BEFORE * windows.max(axis=1))
+
+
+def _up_there(rate: Floats, partner: Mask, fall: Mask) -> Mask:
+    """Steps soon after the way up of a spike or of a run in another unit, before its way down."""
+    place = np.arange(len(rate))
+    up = np.maximum.accumulate(np.where(partner, place, -1))
+    down = np.maximum.accumulate(np.where(fall, place, -1))
+    near = (up > down) & (up < place) & (place - up <= _AROUND)
+    return np.asarray(near & (rate <= _ABOVE_BEFORE * rate[np.maximum(up, 0)]))
 
 
 def highest_around(rate: Floats) -> Floats:

@@ -7,25 +7,28 @@ reason at all most. Leaving out readings has a price too, so a fall that recover
 one that stays is a reset.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import log10
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from collector.settle.bounds import DAY_MS, HOUR_MS, Bound
+from collector.settle.pace import Shift
 from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule
 from collector.settle.series import PER_UNIT, Ending
+from collector.settle.unit import POWERS, Relation, relation
 
-_POWERS = (1, 2, 3, 6)  # a decimal place or two, Wh or kWh or MWh or GWh
-_STEPS_RISEN = 400  # of a standing from which it seems to have risen a thousandfold
-_LARGEST = 1 << 61
+LARGEST = 1 << 61
+_YOUNG = 100 * PER_UNIT  # a register that has just begun
 _FEW = 3  # readings in another unit, at least
-_STEPS_LEFT = 50  # of the register's last digit, in a reading that is to be told in another unit
+_EXPLAINED = (Rule.UNIT, Rule.RATIO)  # why the standing is a power of ten higher, or lower
+_SURE = 0.001  # off the power of ten, as a share: the same register
+_CHANCE = 0.05  # as far off any other register may be
+_CHANCE_UNBOUNDED = 0.02  # where nothing says what it may have gained
 _RATIO_WITHIN_MS = 3 * DAY_MS
 _REPLACED_WITHIN_MS = DAY_MS
 _HOURS_GONE_MS = 9 * HOUR_MS  # a clock that was set leaves a rise of so much at most
-_PACE_MS = 6 * HOUR_MS
 _NEARLY_NOTHING = 200  # a register that begins anew at less than so much of where it was
 _NEAR_FULL = 0.95  # of an inferred width, before it may have rolled over
 _AFTER_ROLLOVER = 0.1
@@ -45,16 +48,23 @@ class Price:
     HOURS_GONE = 2.6
     UNIT_BACK = 1.0
     UNIT = 3.2
-    UNIT_UNSEEN = 7.2  # nothing but its standing says so
+    OFF = 2.0  # each decade farther from the power of ten than `_SURE`
+    UNSEEN = 8.0  # in addition, where the pace does not show it and the unit does not change back
+    COINCIDENCE = 2.0  # each decade nearer to it than `_CHANCE`, if it is no change of unit
+    COINCIDENCE_MOST = 8.0
     RESET = 3.5
     JUMP = 7.0
-    PACE = 1.5  # a decade, from the second one on
+    DOUBLED = 8.0  # as much as it ever counted, at once, where nothing says what is usual
+    PACE = 4.0  # for each time that the pace changed more than is usual
+    PACE_MOST = 8.0
+    ANOTHER_UNIT = 0.5  # what came after is not in the wrong unit that was before
 
 
 class Turn(Struct, frozen=True, kw_only=True):
     """One story of what lies between two pieces.
 
     Attributes:
+        doubt: what it costs beyond `price` unless the unit changes back.
         energy: consumed in between, in millionths; not known: 0.
         rule, ending: None if the counter simply went on.
         power: the power of ten by which readings are too high from here on.
@@ -63,6 +73,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     """
 
     price: float
+    doubt: float = 0.0
     energy: int
     known: bool = True
     rule: Rule | None = None
@@ -78,10 +89,9 @@ class Brink(Struct, frozen=True, kw_only=True):
 
     Attributes:
         since_ms: since when the counter stood at `left`: what it did since then nobody saw.
-        next_gain, next_ms: what it gained on the first day of the later piece, as read.
-        prev_gain, prev_ms: on the last day of the earlier one.
         readings: of the later piece.
-        highest: reading of the whole series.
+        lowest: power of ten in which the later piece can be; in a lower one it would run faster
+            than it can.
     """
 
     left_ms: int
@@ -90,74 +100,107 @@ class Brink(Struct, frozen=True, kw_only=True):
     right_ms: int
     right: int
     power: int
-    next_gain: int = 0
-    next_ms: int = 0
-    prev_gain: int = 0
-    prev_ms: int = 0
     readings: int = 1
-    highest: int = 0
+    lowest: int = -POWERS[-1]
 
 
-def turns(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
-    """Every story that fits, at least one."""
+def turns(
+    brink: Brink, bound: Bound, register: Register, shift: Callable[[], Shift | None] = lambda: None
+) -> Iterator[Turn]:
+    """Every story that fits, at least one.
+
+    Args:
+        bound: of the later piece, as read.
+        shift: how the pace changed there; asked for only where a register may have ended.
+    """
     event = _replaced(brink, register)
     if event is not None:
         yield _replacement(brink, bound, event)
         return
-    span_ms = brink.right_ms - brink.since_ms
+    close = relation(brink.left, brink.right, bound.slack // 2)
+    chance = 0.0 if close is None else _coincidence(close)
+    for turn in _stories(brink, bound, register, shift, close):
+        pace = shift() if turn.ending is not None else None
+        price, doubt = turn.price, turn.doubt
+        if turn.rule not in _EXPLAINED:
+            price += chance
+        if pace is not None:
+            odd = min(Price.PACE_MOST, Price.PACE * pace.beyond(turn.power - brink.power))
+            if turn.rule is Rule.UNIT and turn.power:
+                doubt += odd
+            else:
+                price += odd
+        yield structs.replace(turn, price=price, doubt=doubt)
+
+
+def _stories(
+    brink: Brink,
+    bound: Bound,
+    register: Register,
+    shift: Callable[[], Shift | None],
+    close: Relation | None,
+) -> Iterator[Turn]:
+    if close is not None:
+        yield from _unit(brink, bound, close, shift)
+    if brink.power < brink.lowest:
+        yield _jump(brink, 0)
+        return
+    yield from _ratio(brink, bound.told(brink.power), register)
+    yield from _others(brink, bound, register)
+
+
+def _others(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
+    """All that is neither said nor a change of unit."""
+    told = bound.told(brink.power)
     gain = scaled(brink.right - brink.left, brink.power)
-    on = _went_on(brink, bound, gain)
+    on = _went_on(brink, told, gain)
     if on is not None:
         yield on
-    yield from _ratio(brink, bound, register)
-    if bound.known or gain < 0:
-        yield from _unit(brink, bound, span_ms)
     if gain < 0:
         yield from _fallen(brink, bound, register)
-    if not bound.allows(gain, span_ms):
-        yield Turn(
-            price=Price.JUMP,
-            energy=0,
-            known=False,
-            rule=Rule.JUMP,
-            ending=Ending.JUMP,
-            power=brink.power,
-            closed=brink.left,
-            opened=brink.right,
-        )
+    if (
+        on is None
+        or on.price >= Price.JUMP
+        or not told.allows_standing(gain, brink.right_ms - brink.since_ms)
+    ):
+        yield _jump(brink, brink.power)
+        if brink.power:
+            yield _jump(brink, 0)
+
+
+def _jump(brink: Brink, power: int) -> Turn:
+    another = Price.ANOTHER_UNIT if power != brink.power else 0.0
+    return Turn(
+        price=Price.JUMP + another,
+        energy=0,
+        known=False,
+        rule=Rule.JUMP,
+        ending=Ending.JUMP,
+        power=power,
+        closed=brink.left,
+        opened=brink.right,
+    )
 
 
 def _went_on(brink: Brink, bound: Bound, gain: int) -> Turn | None:
     """The same register, the same unit: its difference is energy, if it can be."""
-    if bound.allows(gain, brink.right_ms - brink.left_ms):
-        return Turn(price=0.0, energy=gain, power=brink.power)
-    if bound.allows(gain, brink.right_ms - brink.since_ms):
-        return Turn(price=Price.CAUGHT_UP, energy=gain, power=brink.power)
-    if gain <= 0:
+    if not 0 <= gain < LARGEST:
         return None
+    if bound.allows(gain, brink.right_ms - brink.left_ms):
+        doubles = not bound.known and brink.right > 2 * brink.left > _YOUNG
+        return Turn(price=Price.DOUBLED if doubles else 0.0, energy=gain, power=brink.power)
+    if bound.allows_standing(gain, brink.right_ms - brink.since_ms):
+        return Turn(price=Price.CAUGHT_UP, energy=gain, power=brink.power)
     if bound.known and gain <= bound.usual * _HOURS_GONE_MS:
         return Turn(price=Price.HOURS_GONE, energy=gain, power=brink.power, rule=Rule.CLOCK)
     return None
-
-
-def change_of_pace(brink: Brink, power: int) -> float:
-    """What it costs that the counter runs at another pace afterwards, told in that unit.
-
-    Only days tell: a building runs ten times faster by noon than by night.
-    """
-    before = scaled(brink.prev_gain, brink.power)
-    after = scaled(brink.next_gain, power)
-    if before <= 0 or after <= 0 or min(brink.prev_ms, brink.next_ms) < _PACE_MS:
-        return 0.0
-    decades = abs(log10(after / brink.next_ms * brink.prev_ms / before))
-    return Price.PACE * max(0.0, decades - 1.0)
 
 
 def scaled(difference: int, power: int) -> int:
     """A difference of readings that are too high by a power of ten, as energy."""
     if power > 0:
         return round(difference / 10.0**power)
-    return max(-_LARGEST, min(_LARGEST, difference * int(10.0**-power)))
+    return max(-LARGEST, min(LARGEST, difference * int(10.0**-power)))
 
 
 def _replaced(brink: Brink, register: Register) -> Replacement | None:
@@ -203,31 +246,28 @@ def _ratio(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
             )
 
 
-def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
+def _unit(
+    brink: Brink, bound: Bound, close: Relation, shift: Callable[[], Shift | None]
+) -> Iterator[Turn]:
     """The same standing, read in another unit: what is lost of it is the coarser resolution."""
-    if brink.left <= 0 or brink.right <= 0:
-        return
-    power = round(log10(brink.right / brink.left))
+    power = close.power
     other = brink.power + power
-    if other and (brink.readings < _FEW or abs(other) > _POWERS[-1]):
+    if other and (brink.readings < _FEW or not brink.lowest <= other <= POWERS[-1]):
         return  # a reading or two are a spike, or a glitch
-    least = (_STEPS_LEFT if other <= 0 else _STEPS_RISEN) / 2 * bound.slack
-    if abs(power) not in _POWERS or min(brink.left, brink.right) < least:
-        return
-    if max(brink.left, brink.highest) * 10 ** max(0, -other) > _LARGEST:
-        return  # told in that unit it would be beyond any counter
-    if not bound.allows(scaled(brink.next_gain, other), brink.next_ms):
+    told = bound.told(other)
+    if close.off > (_CHANCE if told.known else _CHANCE_UNBOUNDED):
         return
     opened = scaled(brink.left, -power)
     coarse = max(bound.slack, scaled(bound.slack, -power))
     gain = scaled(brink.right - opened, other)
     lost = scaled(coarse, other)
-    few = brink.left // 50 if not bound.known else 0  # nothing bounds it: it must fit closely
-    if -lost <= gain and (
-        bound.allows(max(0, gain - lost), span_ms) if bound.known else gain <= few
-    ):
+    if -lost <= gain and told.allows(max(0, gain - lost), brink.right_ms - brink.since_ms):
+        decades = max(0.0, log10(close.off / _SURE))
+        pace = shift() if other and decades else None
+        shown = not (other and decades) or (pace is not None and pace.shows(power))
         yield Turn(
-            price=_price_of_unit(brink, power),
+            price=(Price.UNIT if other else Price.UNIT_BACK) + Price.OFF * decades,
+            doubt=0.0 if shown else Price.UNSEEN * decades,
             energy=max(0, gain),
             rule=Rule.UNIT,
             ending=Ending.UNIT,
@@ -237,19 +277,11 @@ def _unit(brink: Brink, bound: Bound, span_ms: int) -> Iterator[Turn]:
         )
 
 
-def _price_of_unit(brink: Brink, power: int) -> float:
-    if brink.power + power == 0:
-        return Price.UNIT_BACK
-    return Price.UNIT if _runs_in(brink, power) else Price.UNIT_UNSEEN
-
-
-def _runs_in(brink: Brink, power: int) -> bool:
-    """Whether the counter runs faster, or slower, by about as much as its standing changed."""
-    if not (brink.prev_gain and brink.next_gain and brink.prev_ms and brink.next_ms):
-        return False
-    before, after = brink.prev_gain / brink.prev_ms, brink.next_gain / brink.next_ms
-    faster = log10(after / before)
-    return faster * power >= 0 and abs(faster) >= abs(power) / 2
+def _coincidence(close: Relation) -> float:
+    """What it costs that the standing is a power of ten higher, or lower, and means nothing."""
+    if close.off >= _CHANCE:
+        return 0.0
+    return min(Price.COINCIDENCE_MOST, Price.COINCIDENCE * log10(_CHANCE / close.off))
 
 
 def _fallen(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
@@ -258,7 +290,7 @@ def _fallen(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
         for width, price in _widths(register):
             rest = width - brink.left + brink.right
             near = brink.left >= _NEAR_FULL * width and brink.right <= _AFTER_ROLLOVER * width
-            if width >= brink.left and near and _fits(bound, rest, span_ms, width):
+            if width >= brink.left and near and _fits(bound.told(0), rest, span_ms, width):
                 yield Turn(
                     price=price,
                     energy=rest,
@@ -267,27 +299,21 @@ def _fallen(brink: Brink, bound: Bound, register: Register) -> Iterator[Turn]:
                     closed=width,
                     opened=0,
                 )
-    if _fits(bound, scaled(brink.right, brink.power), span_ms, scaled(brink.left, brink.power)):
-        yield Turn(
-            price=Price.RESET,
-            energy=scaled(brink.right, brink.power),
-            rule=Rule.RESET,
-            ending=Ending.RESET,
-            power=brink.power,
-            closed=brink.left,
-            opened=0,
-        )
-    elif brink.right <= brink.left // _NEARLY_NOTHING:
-        yield Turn(
-            price=Price.RESET,
-            energy=0,
-            known=False,
-            rule=Rule.RESET,
-            ending=Ending.RESET,
-            power=brink.power,
-            closed=brink.left,
-            opened=brink.right,
-        )
+    for power in (brink.power, 0) if brink.power else (0,):
+        another = Price.ANOTHER_UNIT if power != brink.power else 0.0
+        energy = scaled(brink.right, power)
+        fits = _fits(bound.told(power), energy, span_ms, scaled(brink.left, brink.power))
+        if fits or brink.right <= brink.left // _NEARLY_NOTHING:
+            yield Turn(
+                price=Price.RESET + another,
+                energy=energy if fits else 0,
+                known=fits,
+                rule=Rule.RESET,
+                ending=Ending.RESET,
+                power=power,
+                closed=brink.left,
+                opened=0 if fits else brink.right,
+            )
 
 
 def _widths(register: Register) -> Iterator[tuple[int, float]]:
@@ -300,4 +326,4 @@ def _widths(register: Register) -> Iterator[tuple[int, float]]:
 
 def _fits(bound: Bound, gain: int, span_ms: int, whole: int) -> bool:
     """Can it have gained that? Where nothing bounds it: if it is a fiftieth of the whole."""
-    return bound.allows(gain, span_ms) if bound.known else 0 <= gain <= whole // 50
+    return bound.allows_standing(gain, span_ms) if bound.known else 0 <= gain <= whole // 50

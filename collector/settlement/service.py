@@ -38,6 +38,7 @@ from collector.settlement.change import changed, picked
 from collector.settlement.counter import Kin, Outcome, settle_counter
 from collector.settlement.derived import settle_derived
 from collector.settlement.gauges import GaugeRules, settle_gauges
+from collector.settlement.reigns import reigns
 from collector.settlement.stretch import (
     Stretch,
     groups,
@@ -382,12 +383,10 @@ def _tagged(
     if len(entries) == 1:
         return [(tags_of(entries[0]), list(rows))] if rows else []
     found: list[tuple[Tags, list[Intervals]]] = []
-    for place, entry in enumerate(entries):
-        end_ms = entries[place + 1].valid_from_ms if place + 1 < len(entries) else 1 << 62
-        start_ms = entry.valid_from_ms if place else 0
+    for tags, start_ms, end_ms in reigns(entries):
         mine = [part for one in rows if (part := _between(one, start_ms, end_ms)) is not None]
         if mine:
-            found.append((tags_of(entry), mine))
+            found.append((tags, mine))
     return found
 
 

@@ -130,7 +130,13 @@ def _ended(collector: Centre, run: dict[str, Any]) -> dict[str, Any]:
 
 def _say(read: Alarming) -> None:
     if read.book.rules:
-        say_table(("规则", "级", "条件", "何处", "来源"), _rows(read), title="预警规则", whole=1)
+        say_table(
+            ("规则", "级", "条件", "何处", "来源"),
+            _rows(read),
+            title="预警规则",
+            texts=(2, 3, 4),
+            spare=(4,),
+        )
     if read.fleet is None:
         say("监测对象配置有误，规则未与之核对：请先运行 nenghao fleet check")
     say_findings(read.findings)

@@ -27,6 +27,7 @@ class Part:
         self._arguments = arguments
         self._log_file = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False  # to stop
 
     def start(self) -> None:
         with self._log_file.open("ab") as log:
@@ -37,6 +38,7 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for whoever started us, to stop us in order
             )
+        self._asked = False
 
     @property
     def pid(self) -> int:
@@ -60,16 +62,21 @@ class Part:
         self._process.kill()
         self._process.wait()
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM, once, and no waiting: several parts end at the same time."""
+        if self._process is not None and not self._asked:
+            self._process.terminate()
+            self._asked = True
+
     def stop(self) -> int:
         """SIGTERM, then wait; returns the exit code."""
         if self._process is None:
             return 0
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        self.ask_to_stop()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
         return self._process.returncode
 
 
@@ -134,7 +141,15 @@ class District:
         for part in self.parts:
             part.check()
 
+    def stop_gateways(self) -> None:
+        """All at once, and wait until each has drained."""
+        for gateway in self.gateways.values():
+            gateway.ask_to_stop()
+        for gateway in self.gateways.values():
+            gateway.stop()
+
     def stop(self) -> None:
         """Gateways first: they drain into a collector that still runs."""
-        for part in (*self.gateways.values(), self.collector, self.simulator):
+        self.stop_gateways()
+        for part in (self.collector, self.simulator):
             part.stop()

@@ -189,6 +189,7 @@ def expected_span(register: Register, how: wiring.Wiring) -> tuple[float | None,
     return low, high
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("direction", list(Direction))
 @pytest.mark.parametrize("applied_by", list(AppliedBy))

@@ -287,6 +287,7 @@ def world(count: int) -> dict[int, Delivery]:
     return deliveries
 
 
+@pytest.mark.usefixtures("uncounted")
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_wherever_it_is_killed_what_comes_again_changes_nothing(data: st.DataObject) -> None:
@@ -691,6 +692,17 @@ def test_alerts_of_a_group_are_recorded_with_it(centre: Centre) -> None:
     steps = centre.state.alert_log.last_steps(9)
     assert [one.alert.state for one in steps] == ["resolved", "firing"]
     assert (centre.count("alert_transitions/firing"), centre.alerting.firing) == (1, ())
+
+
+def test_after_a_restart_an_older_reading_is_late_still(centre: Centre) -> None:
+    centre.take(sent(2, reading(2, 100.0)))
+    centre.restart()
+
+    centre.take(sent(1, reading(1, 600.0)))
+
+    assert centre.alerting.firing == ()
+    (late,) = centre.watching.readings.late()
+    assert late.spans == {"e001-main": (reading(1).at_ms, reading(1).at_ms)}
 
 
 def test_latency_is_the_age_of_what_was_stored(centre: Centre) -> None:

@@ -756,12 +756,14 @@ def test_any_order_and_any_split_leave_the_same_in_the_fake(
 )
 @given(deliveries())
 def test_any_order_and_any_split_leave_the_same_in_duckdb(
-    tmp_path: Path, case: tuple[list[Row], list[list[Row]]]
+    light_folder: Path, case: tuple[list[Row], list[list[Row]]]
 ) -> None:
     def new() -> ReadingStore:
-        return DuckDbReadingStore(tmp_path / f"{uuid.uuid4().hex}.duckdb")
+        return DuckDbReadingStore(light_folder / f"{uuid.uuid4().hex}.duckdb")
 
     same_in_any_order(new, *case)
+    for file in light_folder.iterdir():
+        file.unlink()
 
 
 @settings(
@@ -783,9 +785,10 @@ def test_any_order_and_any_split_leave_the_same_in_duckdb(
     )
 )
 def test_duckdb_does_what_the_fake_does_even_with_contradictions(
-    tmp_path: Path, calls: list[list[tuple[str, int, str, float, str | None]]]
+    light_folder: Path, calls: list[list[tuple[str, int, str, float, str | None]]]
 ) -> None:
-    path = tmp_path / f"{uuid.uuid4().hex}.duckdb"
+    path = light_folder / "any.duckdb"
+    path.unlink(missing_ok=True)
     with closing(FakeReadingStore()) as fake, closing(DuckDbReadingStore(path)) as real:
         for call in calls:
             rows = [row(m, meter, fault, **{q: value}) for meter, m, q, value, fault in call]

@@ -10,16 +10,9 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import MakeWorld
-from tests.torture.world import World
+from tests.e2e.conftest import MakeWorld, settle_and_reckon
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
-
-
-def settle_and_reckon(world: World) -> None:
-    world.settle(90)
-    reckoning = world.reckon()
-    assert reckoning.is_clean, reckoning
 
 
 def test_kill_dash_nine_of_every_part_at_random_moments_loses_nothing_in_duckdb(
@@ -58,28 +51,6 @@ def test_kill_dash_nine_of_every_part_at_random_moments_loses_nothing_in_influxd
     ):
         time.sleep(chance.uniform(0.3, 2.0))
         act()
-
-    settle_and_reckon(world)
-
-
-def test_a_broker_that_is_away_delays_and_loses_nothing(make_world: MakeWorld) -> None:
-    world = make_world()
-    world.start()
-    time.sleep(2)
-
-    world.kill_broker(away_s=8.0)
-
-    settle_and_reckon(world)
-
-
-def test_a_database_that_is_away_longer_than_any_retry_delays_and_loses_nothing(
-    make_world: MakeWorld,
-) -> None:
-    world = make_world(store="influxdb")
-    world.start()
-    time.sleep(2)
-
-    world.kill_database(away_s=20.0)
 
     settle_and_reckon(world)
 

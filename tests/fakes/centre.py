@@ -20,7 +20,7 @@ from collector.pipeline import Parts, Pipeline
 from collector.store import ReadingStore
 from collector.suspect import Suspects
 from collector.validate import Gate
-from collector.watching import Office, always_open, make_watching
+from collector.watching import Office, make_watching
 from link.mqtt import Delivery
 from metering.delivery.receiver import Receiver
 from tests.fakes.clock import FakeClock
@@ -92,7 +92,7 @@ class Centre:
             patience=self.patience,
         )
         newest = {reading.meter: reading.at_ms for reading in latest}
-        self.watching = make_watching(self.rules, always_open, office, newest)
+        self.watching = make_watching(self.rules, lambda *_: True, office, newest)
         self.alerting = self.watching.alerting
         self.suspects = Suspects(self.fleet, latest)
         self.answers = Answers(

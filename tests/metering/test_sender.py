@@ -286,6 +286,7 @@ def test_a_commit_that_may_have_crossed_the_batch_does_not_repeat_it(box):
     assert box.send() == []
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_a_silent_collector_costs_a_bounded_number_of_sends_a_day(box):
     """A batch a second, no commit: 20 slots, each re-sent about every 10 minutes at the latest.
 

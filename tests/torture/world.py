@@ -195,8 +195,7 @@ class World:
         raise AssertionError(f"{self.unstored()} batches are still not stored after {most_s:.0f} s")
 
     def stop_gateways(self) -> None:
-        for gateway in self.parts.gateways.values():
-            gateway.stop()
+        self.parts.stop_gateways()
 
     def reckon(self) -> Reckoning:
         """Stop everything and compare."""

@@ -14,6 +14,7 @@ from collector.adapters.sql.epoch_book import SqlEpochBook
 from collector.adapters.sql.findings import SqlFindingBook
 from collector.adapters.sql.job_log import SqlJobLog
 from collector.adapters.sql.migrations import fact, migrate
+from collector.adapters.sql.outbox import SqlOutbox
 from collector.adapters.sql.schema import (
     batches,
     epochs,
@@ -21,6 +22,7 @@ from collector.adapters.sql.schema import (
     gateways,
     quarantine,
 )
+from collector.adapters.sql.silences import SqlSilenceBook
 from collector.small_state import GatewayRecord, Quarantined, Record
 from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
@@ -33,8 +35,8 @@ class SqlSmallState:
     """The pipeline's thread records and rewinds; other threads may read, and use the books.
 
     Attributes:
-        alert_log, dirty_book, settled_book, entry_book, epoch_book, finding_book, job_log: the
-            other ports, in the same database.
+        alert_log, dirty_book, settled_book, entry_book, epoch_book, finding_book, job_log, outbox,
+            silence_book: the other ports, in the same database.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,6 +55,8 @@ class SqlSmallState:
         self.epoch_book = SqlEpochBook(self._database)
         self.finding_book = SqlFindingBook(self._database)
         self.job_log = SqlJobLog(self._database)
+        self.outbox = SqlOutbox(self._database)
+        self.silence_book = SqlSilenceBook(self._database)
         try:
             with self._database.writing("open the small state") as connection:
                 migrate(connection)

@@ -22,7 +22,7 @@ INPUTS = frozenset(
 )
 # Nominal voltages between phase and neutral; between phases they are √3 times that. GB/T 156.
 _NOMINAL_V = (220.0, 5_773.5, 20_207.3)
-_NEAR = 0.5  # further than half off: a phase that is dead has no deviation, but a fault
+_NEAR = 0.5  # further than half off there is no supply, and no deviation of it
 _LEAST_A = 5.0  # of a secondary circuit: below that an unbalance is one lamp
 _LEAST_SHARE = 0.1  # of the rated current
 _LEAST_KVA = 0.5
@@ -41,29 +41,31 @@ def _voltage_deviation(entry: MeterEntry) -> Derive:
     **Source**: GB/T 12325-2008, 4 and 5.
     """
     rated = {name: entry.rated[name] for name in (*_LINES, *_PHASES) if name in entry.rated}
+    line = next((rated[name] for name in _LINES if name in rated), None)
+    phase = next((rated[name] for name in _PHASES if name in rated), None)
+    kinds = (
+        (_LINES, line, tuple(nominal * sqrt(3) for nominal in _NOMINAL_V)),
+        ((*_PHASES, "voltage_avg_v"), phase, _NOMINAL_V),
+    )
 
     def derive(values: Values) -> float | None:
-        worst: float | None = None
-        for names, factor in ((_LINES, sqrt(3)), ((*_PHASES, "voltage_avg_v"), 1.0)):
-            for name in names:
-                value = values.get(name)
-                nominal = None if value is None else rated.get(name) or _nominal(value / factor)
-                if value is None or nominal is None:
-                    continue
-                full = nominal if name in rated else nominal * factor
-                deviation = (value - full) / full * 100
-                if worst is None or abs(deviation) > abs(worst):
-                    worst = deviation
-            if worst is not None:
-                return worst
+        for names, known, nominals in kinds:
+            found = [values[name] for name in names if name in values]
+            if found:
+                highest, lowest = max(found), min(found)
+                nominal = known or _nominal(highest, nominals)
+                if nominal is None:
+                    return None
+                up, down = highest - nominal, lowest - nominal
+                return (up if up > -down else down) / nominal * 100
         return None
 
     return derive
 
 
-def _nominal(volts: float) -> float | None:
-    """The nominal voltage that a phase's voltage belongs to."""
-    for nominal in _NOMINAL_V:
+def _nominal(volts: float, nominals: tuple[float, ...]) -> float | None:
+    """The nominal voltage that the highest of the voltages belongs to."""
+    for nominal in nominals:
         if abs(volts - nominal) <= _NEAR * nominal:
             return nominal
     return None

@@ -50,9 +50,9 @@ class Ear:
         """How long nothing was heard from one although the centre listened."""
         return mono_ms - max(self._heard.get(name, self._since_ms), self._since_ms)
 
-    def was_heard(self, name: str) -> bool:
-        """Since the start."""
-        return name in self._heard
+    def is_heard(self, name: str) -> bool:
+        """Since the centre began to listen, or was deaf last."""
+        return self._heard.get(name, -1) >= self._since_ms
 
     def any_ms(self) -> int | None:
         """When, by the monotonic clock, one of them was last heard since the start."""

@@ -7,12 +7,14 @@ is the life cycle's to know.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from msgspec import structs
+
 from collector.alerting.evaluate.derived import INPUTS
 from collector.alerting.evaluate.plan import Check, Plan, plan_of
 from collector.alerting.lifecycle.damping import OF_READINGS
 from collector.alerting.lifecycle.matter import matter_of
 from collector.alerting.observation import Observation, Verdict
-from collector.alerting.rule import Rule, When
+from collector.alerting.rule import Rate, Rule, When
 from collector.fleet.index import Fleet, Sector
 from metering.quantity import QUANTITIES
 
@@ -49,14 +51,14 @@ class Looker:
             if entry is None:
                 return None
             plan = self._plans[meter] = plan_of(self.rules, entry)
-        return plan if plan.checks else None
+        return plan if plan.bands else None
 
     def quantities(self, meter: str) -> frozenset[str]:
         """Of which readings the rules want to know, whenever they were read."""
         plans = [plan_of(self.rules, entry) for entry in self._fleet.meters.get(meter, ())]
-        named = {check.quantity for plan in plans for check in plan.checks}
-        made = any(check.derive for plan in plans for check in plan.checks)
-        return frozenset(named & QUANTITIES.keys()) | (INPUTS if made else frozenset())
+        bands = [band for plan in plans for band in plan.bands]
+        named = {band.quantity for band in bands if band.quantity in QUANTITIES}
+        return frozenset(named) | (INPUTS if any(band.derive for band in bands) else frozenset())
 
     def matter(self, rule: str) -> str:
         """What a rule is a level of."""
@@ -67,32 +69,59 @@ class Looker:
     ) -> Iterator[Observation]:
         """What a reading says of each rule: what is met, and what else the watching ones see."""
         meter = plan.entry.meter
-        if not plan.rates and meter not in watching and _is_quiet(plan, values):
-            return
-        for check in plan.checks:
-            value = values.get(check.quantity)
-            if value is None and check.derive is not None:
-                value = check.derive(values)
+        for band in plan.bands:
+            value = values.get(band.quantity)
             if value is None:
+                if band.derive is None:
+                    continue
+                value = band.derive(values)
+                if value is None:
+                    continue
+            if band.low <= value <= band.high and (
+                meter not in watching or band.rules.isdisjoint(watching[meter])
+            ):
                 continue
-            if check.within_ms:
-                value = self._moved_by(meter, check, at_ms, value)
-            verdict, limit = check.judge(value)
-            if verdict is not Verdict.MET and check.rule.id not in watching.get(meter, _NONE):
-                continue
-            if check.always or self._open_at(check.rule.when, at_ms, plan.entry.sector):
-                yield Observation(
-                    rule=check.rule.id,
-                    subject=plan.subject,
-                    at_ms=at_ms,
-                    verdict=verdict,
-                    value=value,
-                    limit=limit,
-                    unit=check.unit,
-                    energy_unit=check.energy_unit,
-                    every_ms=plan.entry.cycle_s * 1000,
-                    late=late,
-                )
+            for check in band.checks:
+                seen = self._check(plan, check, value, at_ms, watching.get(meter, _NONE))
+                if seen is not None:
+                    yield structs.replace(seen, late=True) if late else seen
+
+    def _check(
+        self, plan: Plan, check: Check, value: float, at_ms: int, watching: frozenset[str]
+    ) -> Observation | None:
+        if check.within_ms:
+            value = self._moved_by(plan.entry.meter, check, at_ms, value)
+        verdict, limit = check.judge(value)
+        if verdict is not Verdict.MET and check.rule.id not in watching:
+            return None
+        if not check.always and not self._open_at(check.rule.when, at_ms, plan.entry.sector):
+            return None
+        return Observation(
+            rule=check.rule.id,
+            subject=plan.subject,
+            at_ms=at_ms,
+            verdict=verdict,
+            value=value,
+            limit=limit,
+            unit=check.unit,
+            energy_unit=check.energy_unit,
+            every_ms=plan.entry.cycle_s * 1000,
+        )
+
+    def warm(self, meter: str, at_ms: int, values: Values) -> None:
+        """A reading that was judged before: rates go on from it."""
+        plan = self.plan(meter, at_ms)
+        for band in plan.bands if plan else ():
+            value = values.get(band.quantity)
+            for check in band.checks:
+                if check.within_ms and value is not None:
+                    self._moved_by(meter, check, at_ms, value)
+
+    @property
+    def within_ms(self) -> int:
+        """How far back a rate looks, at most; 0 where there is none."""
+        rates = [rule.condition for rule in self.rules if isinstance(rule.condition, Rate)]
+        return max((rate.within_ms for rate in rates), default=0)
 
     def _moved_by(self, meter: str, check: Check, at_ms: int, value: float) -> float:
         """By how much it moved at most within the rule's time, up or down."""
@@ -102,17 +131,3 @@ class Looker:
         moves = [value - before for _, before in course]
         course.append((at_ms, value))
         return max(moves, key=abs, default=0.0)
-
-
-def _is_quiet(plan: Plan, values: Values) -> bool:
-    for band in plan.bands:
-        value = values.get(band.quantity)
-        if value is None:
-            if band.derive is None:
-                continue
-            value = band.derive(values)
-            if value is None:
-                continue
-        if not band.low <= value <= band.high:
-            return False
-    return True

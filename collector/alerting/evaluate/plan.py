@@ -35,7 +35,6 @@ class Check(Struct, frozen=True, kw_only=True):
         calm_low, calm_high: from there on it is clear.
         within_ms: of a rate; 0 for the others.
         always: it has no hours of its own.
-        derive: makes the quantity where the meter does not say it; None: it cannot be made.
     """
 
     rule: Rule
@@ -48,7 +47,6 @@ class Check(Struct, frozen=True, kw_only=True):
     within_ms: int = 0
     energy_unit: str = ""
     always: bool
-    derive: Derive | None
 
     def judge(self, value: float) -> Judgement:
         if value > self.high:
@@ -62,12 +60,20 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 class Band(Struct, frozen=True):
-    """Where a quantity needs no look at its rules; `derive` makes it if the meter did not say."""
+    """The rules on one quantity, and where all of them are clear.
+
+    Attributes:
+        low, high: nothing in between needs a look; of a rate everything does.
+        derive: makes the quantity if the meter did not say it; None: it cannot be made.
+        rules: ids of the checks' rules.
+    """
 
     quantity: str
     low: float
     high: float
     derive: Derive | None
+    checks: tuple[Check, ...]
+    rules: frozenset[str]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -77,8 +83,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     entry: MeterEntry
     to_ms: float
     bands: tuple[Band, ...]
-    checks: tuple[Check, ...]
-    rates: bool
 
 
 def plan_of(rules: Iterable[Rule], entry: MeterEntry) -> Plan:
@@ -92,9 +96,7 @@ def plan_of(rules: Iterable[Rule], entry: MeterEntry) -> Plan:
         subject=Subject(SubjectKind.METER, entry.meter),
         entry=entry,
         to_ms=inf if entry.valid_to_ms is None else entry.valid_to_ms,
-        bands=tuple(_bands(checks)),
-        checks=checks,
-        rates=any(check.within_ms for check in checks),
+        bands=tuple(sorted(_bands(checks, entry), key=lambda band: band.quantity in DERIVED)),
     )
 
 
@@ -103,8 +105,7 @@ def _check(rule: Rule, entry: MeterEntry) -> Check | None:
     if not isinstance(condition, Above | Below | Outside | Rate):
         return None
     name = condition.quantity
-    derive = derive_of(name, entry)
-    if name in DERIVED and derive is None:
+    if name in DERIVED and derive_of(name, entry) is None:
         return None  # never for this meter
     unit = DERIVED[name].unit if name in DERIVED else QUANTITIES[name].unit
     scale = 1.0
@@ -124,7 +125,6 @@ def _check(rule: Rule, entry: MeterEntry) -> Check | None:
         within_ms=condition.within_ms if isinstance(condition, Rate) else 0,
         energy_unit=_ENERGY.get(name, "") if isinstance(condition, Above) else "",
         always=rule.when == _ALWAYS,
-        derive=derive,
     )
 
 
@@ -142,17 +142,19 @@ def _limits(
             return -limit, limit, -limit, limit
 
 
-def _bands(checks: Iterable[Check]) -> Iterable[Band]:
+def _bands(checks: Iterable[Check], entry: MeterEntry) -> Iterable[Band]:
     by_quantity: dict[str, list[Check]] = {}
     for check in checks:
-        if not check.within_ms:
-            by_quantity.setdefault(check.quantity, []).append(check)
+        by_quantity.setdefault(check.quantity, []).append(check)
     for name, of_it in by_quantity.items():
+        has_rate = any(check.within_ms for check in of_it)
         yield Band(
             name,
-            max(check.calm_low for check in of_it),
-            min(check.calm_high for check in of_it),
-            of_it[0].derive,
+            inf if has_rate else max(check.calm_low for check in of_it),
+            -inf if has_rate else min(check.calm_high for check in of_it),
+            derive_of(name, entry),
+            tuple(of_it),
+            frozenset(check.rule.id for check in of_it),
         )
 
 

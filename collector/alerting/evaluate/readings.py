@@ -17,6 +17,7 @@ from collector.alerting.observation import Observation
 from collector.alerting.rule import Rule
 from collector.fleet.index import Fleet
 from collector.store import Row
+from metering.reading import Reading
 
 Span = tuple[int, int]
 
@@ -79,6 +80,17 @@ class Readings:
                 self._meters.setdefault(plan.entry.gateway, {})[meter] = None
             newest[meter] = at_ms
             yield from looker.observe(plan, values, at_ms, watching)
+
+    @property
+    def within_ms(self) -> int:
+        """How much of what was read before the start rates want to see again."""
+        return self._looker.within_ms
+
+    def warm(self, readings: Iterable[Reading]) -> None:
+        """Readings of that time, each meter's in order; what was not judged yet is left out."""
+        for reading in readings:
+            if reading.at_ms <= self._newest.get(reading.meter, -1):
+                self._looker.warm(reading.meter, reading.at_ms, reading.values)
 
     def judged(self, gateways: Iterable[str]) -> list[Judged]:
         """How far these gateways' meters are judged now, for the record of their group."""

@@ -22,7 +22,7 @@ _LOOK_AGAIN_MS = 30_000
 class Centre(Protocol):
     """What is asked of the centre itself; cheap, from any thread.
 
-    Durations are in real seconds, 0 where all is well.
+    Durations are in real seconds, 0 where all is well, and only there.
     """
 
     def store_away_s(self) -> float:
@@ -39,12 +39,17 @@ class Centre(Protocol):
 
 
 class Sign(Struct, frozen=True, kw_only=True):
-    """One figure of one subject, now."""
+    """One figure of one subject, now.
+
+    Attributes:
+        at_least: it is this much or more: below a limit it says nothing.
+    """
 
     sign: str
     subject: Subject
     value: float
     unit: str
+    at_least: bool = False
 
 
 class Signs:
@@ -58,31 +63,35 @@ class Signs:
             for gateway in fleet.gateways.values()
         }
 
-    def now(self, heard: Heard, *, deaf: bool) -> Iterator[Sign]:
-        """Every sign; those of gateways only while the centre hears them."""
+    def now(self, heard: Heard) -> Iterator[Sign]:
         yield from self._of_centre(heard)
-        if not deaf:
-            for gateway, cycle_s in self._cycles_s.items():
-                yield from self._of_gateway(gateway, cycle_s, heard)
+        for gateway, cycle_s in self._cycles_s.items():
+            yield from self._of_gateway(gateway, cycle_s, heard)
 
     def _of_centre(self, heard: Heard) -> Iterator[Sign]:
         centre = self._centre
         last_ms = heard.gateways.any_ms()
         silent_ms = self._clock.monotonic_ms() - (heard.began_ms if last_ms is None else last_ms)
-        for sign, part, value, unit in (
-            ("store_away_s", "store", centre.store_away_s(), "s"),
-            ("broker_away_s", "broker", centre.broker_away_s(), "s"),
-            ("delivery_failing_s", "delivery", centre.delivery_failing_s(), "s"),
-            ("jobs_failing", "jobs", float(centre.jobs_failing()), "个"),
-            ("dead_man_s", "pipeline", silent_ms / 1000, "s"),
+        for sign, part, away_s in (
+            ("store_away_s", "store", centre.store_away_s()),
+            ("broker_away_s", "broker", centre.broker_away_s()),
+            ("delivery_failing_s", "delivery", centre.delivery_failing_s()),
         ):
-            yield Sign(sign=sign, subject=Subject(SubjectKind.SYSTEM, part), value=value, unit=unit)
+            yield _of_system(sign, part, away_s, at_least=away_s > 0)
+        yield _of_system("jobs_failing", "jobs", centre.jobs_failing(), unit="个")
+        yield _of_system("dead_man_s", "pipeline", silent_ms / 1000, at_least=last_ms is None)
 
     def _of_gateway(self, gateway: str, cycle_s: int, heard: Heard) -> Iterator[Sign]:
         subject = Subject(SubjectKind.GATEWAY, gateway)
         unheard_ms = heard.gateways.silent_ms(gateway, self._clock.monotonic_ms())
         cycles = unheard_ms / 1000 / self._clock.real_s(cycle_s * 1000)
-        yield Sign(sign="gateway_offline", subject=subject, value=cycles, unit="周期")
+        yield Sign(
+            sign="gateway_offline",
+            subject=subject,
+            value=cycles,
+            unit="周期",
+            at_least=not heard.gateways.is_heard(gateway),
+        )
         word = heard.words.get(gateway)
         if word is None:
             return
@@ -92,6 +101,13 @@ class Signs:
         share = spool_share(word)
         if share is not None:
             yield Sign(sign="spool_share", subject=subject, value=share, unit="1")
+
+
+def _of_system(
+    sign: str, part: str, value: float, *, unit: str = "s", at_least: bool = False
+) -> Sign:
+    subject = Subject(SubjectKind.SYSTEM, part)
+    return Sign(sign=sign, subject=subject, value=value, unit=unit, at_least=at_least)
 
 
 def spool_share(word: GatewayWord) -> float | None:
@@ -138,7 +154,7 @@ class SignRules:
                     continue
                 verdict = Verdict.MET if sign.value > limit else Verdict.CLEAR
                 is_open = rule.id in watching.get(sign.subject.id, _NONE)
-                if verdict is Verdict.CLEAR and not is_open:
+                if verdict is Verdict.CLEAR and (sign.at_least or not is_open):
                     continue
                 if self._is_told(rule, sign.subject, verdict, now_ms, is_open=is_open):
                     continue

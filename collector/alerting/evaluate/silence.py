@@ -50,7 +50,7 @@ class Silence:
             ear = heard.meters if one.subject.kind is SubjectKind.METER else heard.gateways
             is_silent = ear.silent_ms(name, mono_ms) > one.limit_real_ms
             is_open = one.rule.id in watching.get(name, _NONE)
-            if is_silent or (is_open and ear.was_heard(name)):
+            if is_silent or (is_open and ear.is_heard(name)):
                 seen = self._seen(one, ear, now_ms, is_silent=is_silent)
                 if seen is not None and not self._is_told(seen, is_open=is_open):
                     yield seen

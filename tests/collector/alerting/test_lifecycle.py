@@ -385,6 +385,18 @@ def test_the_more_often_it_fired_the_longer_it_must_be_clear() -> None:
     assert lasted == [0, 0, 10, 20, 40]
 
 
+def test_a_restart_remembers_how_often_it_fired() -> None:
+    life = Life(threshold())
+    for minute in range(4):
+        life.see(minute, 600.0 if minute % 2 == 0 else 100.0)
+    life.restart()
+
+    life.see(5, 600.0)
+
+    assert life.open.flaps == 2
+    assert life.see(6, 100.0) == []
+
+
 def test_after_a_day_it_is_forgotten_how_often_it_fired() -> None:
     life = Life(threshold())
     for minute in range(4):

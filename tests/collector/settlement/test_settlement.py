@@ -39,7 +39,7 @@ def said(kind: EntryKind, start_ms: int, **more: object) -> Entry:
 
 
 def test_intervals_of_every_width_sum_to_the_registers_difference() -> None:
-    town = Settling()
+    town = Settling(now_ms=START_MS + 60 * DAY_MS)
     at_ms, values = hourly(40 * 24)
     town.put("m1", at_ms, values)
 
@@ -53,6 +53,26 @@ def test_intervals_of_every_width_sum_to_the_registers_difference() -> None:
     hours = town.rows("m1", Width.HOUR).cells
     assert (hours.measured[: len(at_ms) - 1] == 1).all()
     assert (town.rows("m1", Width.QUARTER).cells.estimated[:400] == 1).all()
+
+
+def test_dropped_quarters_change_no_hour_day_or_month_when_their_days_are_settled_again() -> None:
+    town = Settling(now_ms=START_MS + 80 * DAY_MS)
+    at_ms, values = hourly(80 * 24)
+    keep = np.ones(len(at_ms), np.bool_)
+    keep[20 * 24 + 5 : 22 * 24] = False  # a gap that is laid out like the days before it
+    town.put("m1", at_ms[keep], values[keep])
+    town.settlement.settle_dirty()
+    widths = (Width.HOUR, Width.DAY, Width.MONTH)
+    before = {width: town.rows("m1", width) for width in widths}
+    town.intervals.drop_quarters(START_MS + 70 * DAY_MS)
+
+    town.dirty.mark_dirty([("m1", START_MS + day * DAY_MS) for day in (20, 21)])
+    town.settlement.settle_dirty()
+
+    for width in widths:
+        after = town.rows("m1", width)
+        assert after.cells.value.tolist() == before[width].cells.value.tolist()
+        assert after.version.tolist() == before[width].version.tolist()
 
 
 def test_settling_again_writes_nothing() -> None:

@@ -154,6 +154,7 @@ def test_when_a_line_is_back_all_of_its_meters_are_within_cycles_not_minutes():
     assert back == {meter.id for meter in line.meters}
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_five_dead_meters_of_32_leave_the_others_on_schedule_and_are_still_probed():
     line = Line(32, cycle_s=4)
     line.silence(3, 9, 17, 20, 31)
