@@ -89,9 +89,10 @@ class Town:
         *,
         quantity: str = ENERGY,
         measured: float = 1.0,
+        missing: float = 0.0,
     ) -> None:
-        """Days in a row; None: missing."""
-        self._put(name, quantity, Width.DAY, day(first), values, measured)
+        """Days in a row; None: missing. What is neither measured nor missing is estimated."""
+        self._put(name, quantity, Width.DAY, day(first), values, (measured - missing, missing))
 
     def put_hours(
         self,
@@ -100,13 +101,12 @@ class Town:
         name: str = "m1",
         *,
         quantity: str = ENERGY,
-        measured: float = 1.0,
     ) -> None:
         """Hours in a row from midnight on."""
-        self._put(name, quantity, Width.HOUR, day(first), values, measured)
+        self._put(name, quantity, Width.HOUR, day(first), values, (1.0, 0.0))
 
     def put_quarters(self, first: str, values: Sequence[float | None], name: str = "m1") -> None:
-        self._put(name, ENERGY, Width.QUARTER, day(first), values, 1.0)
+        self._put(name, ENERGY, Width.QUARTER, day(first), values, (1.0, 0.0))
 
     def put_nights(self, first: str, powers: Sequence[float | None], name: str = "m1") -> None:
         """Days of 24 hours: that power from 01:00 to 05:00, and 100 kWh in every other hour."""
@@ -139,8 +139,9 @@ class Town:
         width: Width,
         first_ms: int,
         values: Sequence[float | None],
-        measured: float,
+        shares: tuple[float, float],
     ) -> None:
+        measured, missing = shares
         step = {Width.DAY: DAY_MS, Width.HOUR: HOUR_MS, Width.QUARTER: HOUR_MS // 4}[width]
         known = np.array([value is not None for value in values])
         count = len(values)
@@ -149,9 +150,9 @@ class Town:
             value=np.array([round((value or 0.0) * PER_UNIT) for value in values], np.int64),
             known=known,
             measured=np.where(known, measured, 0.0),
-            estimated=np.where(known, 1.0 - measured, 0.0),
+            estimated=np.where(known, 1.0 - measured - missing, 0.0),
             edited=np.zeros(count),
-            missing=np.where(known, 0.0, 1.0),
+            missing=np.where(known, missing, 1.0),
             rules=np.zeros(count, np.int64),
         )
         rows = Intervals(

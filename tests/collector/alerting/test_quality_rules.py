@@ -137,6 +137,17 @@ def test_a_day_of_which_a_meter_is_missing_is_not_counted_as_little():
     assert seen.verdict is Verdict.MET
 
 
+def test_a_day_of_which_an_hour_is_missing_is_not_counted_either():
+    town = Town()
+    town.put_days("2026-06-01", [100.0] * 9)
+    town.put_days("2026-06-10", [96.0], missing=1 / 24)
+    rules = town.rules(budget_rule("used", 0.1), budgets=[budget()])
+
+    (seen,) = rules.budget_of(budget(), [day("2026-06-10")])
+
+    assert seen.value == pytest.approx(0.3)
+
+
 def test_a_pace_is_not_judged_by_the_first_days():
     town = Town()
     town.put_days("2026-06-01", [500.0] * 7)
