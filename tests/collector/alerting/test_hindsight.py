@@ -274,6 +274,20 @@ def test_a_record_that_reaches_the_end_of_the_backlog_is_closed_by_what_came_aft
     assert [told(alert)[:3] for alert in world.alerts] == [(True, "resolved", 70)]
 
 
+@pytest.mark.parametrize("world", [HELD], indirect=True)
+def test_a_clock_that_was_an_hour_ahead_for_a_while_loses_no_alert(world: World) -> None:
+    """The collector's own: what came then looked late."""
+    for minute in range(100, 160):
+        world.set(minute + 60 if 110 <= minute < 130 else minute)
+        world.send({minute: 600.0 if minute >= 105 else 100.0})
+        if minute == 135:
+            world.look_back(wait_ms=0)
+
+    (alert,) = [alert for alert in world.alerts if not alert.replayed]
+    assert told(alert) == (False, "firing", 105, None)
+    assert alert.fired_ms == at(136)  # with the first reading after the look back
+
+
 @given(
     high=st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)), max_size=4),
     size=st.integers(1, 40),

@@ -408,6 +408,40 @@ def test_after_a_day_it_is_forgotten_how_often_it_fired() -> None:
     assert life.see(25 * HOUR + 1, 100.0) == ["cleared"]
 
 
+# -- restarts ------------------------------------------------------------------------------------
+
+KEPT = threshold(for_ms=TEN_MIN, keep_ms=TEN_MIN)
+
+
+@pytest.mark.parametrize(
+    ("state", "restart"),
+    [
+        ("inactive", -1),
+        ("pending", 3),
+        ("firing", 15),
+        ("acknowledged", 21),
+        ("clear, not for long enough", 33),
+        ("clear in the band", 36),
+        ("resolved", 50),
+    ],
+)
+def test_a_restart_in_any_state_changes_nothing(state: str, restart: int) -> None:
+    whole, torn = Life(KEPT), Life(KEPT)
+    for life in (whole, torn):
+        for minute in range(60):
+            if life is torn and minute == restart + 1:
+                life.restart()
+            high = minute < 30
+            life.see(minute, 600.0 if high else 450.0 if minute > 34 else 100.0, energy_unit="kWh")
+            if minute == 20:
+                life.acknowledge(1, until=300, now=20)
+            life.tick(minute)
+
+    assert whole.reasons == ["began", "held", "acknowledged", "cleared"], state
+    assert torn.steps == whole.steps
+    assert torn.log.alert(1) == whole.log.alert(1)
+
+
 # -- rules and subjects that go ------------------------------------------------------------------
 
 
