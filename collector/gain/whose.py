@@ -74,9 +74,11 @@ def gains_of(hours: FamilyHours, least: float, known_ms: int | None = None) -> l
         known_ms: the day on which a change began that is known already; what was before it is what
             is held against.
     """
+    count = len(hours.subs) + 1
+    if len(hours.there) < _BEFORE_DAYS + _AFTER_DAYS:
+        return [_untold(hours, who) for who in range(count)]
     evidence = evidence_of(hours)
     spans = _spans(evidence, hours, known_ms)
-    count = len(hours.subs) + 1
     if not spans:
         return [_untold(hours, who) for who in range(count)]
     changed = _changed(evidence, spans, least)
