@@ -68,7 +68,12 @@ class _Check:
         earliest_ms = self._end_ms - _MOST_BACK_DAYS * DAY_MS
         trees = families(self._parts.fleet, earliest_ms, self._end_ms)
         for main, below in self._family.children.items():
-            start_ms = max(_unchanged_ms(trees, main, below), self._start_ms((main, *below)))
+            members = (main, *below)
+            start_ms = max(
+                self._start_ms(members),
+                _unchanged_ms(trees, main, below),
+                *(self._family.entries[meter].valid_from_ms for meter in members),
+            )
             if self._end_ms - start_ms >= LEAST_DAYS * DAY_MS:
                 self._look_at(main, below, start_ms)
 
@@ -192,11 +197,10 @@ class _Check:
 
 
 def _unchanged_ms(trees: Sequence[tuple[Span, Family]], main: str, below: Sequence[str]) -> int:
-    """Since when a main has had just these meters below it, each under the entry of today."""
+    """Since when a main has had just these meters below it."""
     start_ms = trees[-1][0][0]
     for (first_ms, _), family in reversed(trees):
         if family.children.get(main) != tuple(below):
             break
         start_ms = first_ms
-    entries = trees[-1][1].entries
-    return max(start_ms, *(entries[meter].valid_from_ms for meter in (main, *below)))
+    return start_ms

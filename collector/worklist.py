@@ -17,6 +17,7 @@ from collector.watching import Watching
 from collector.workshop import Workshop
 
 _HINDSIGHT_MS = 900_000
+_KEEP_NOTICES_DAYS = 400  # who was told what: more than a year
 _KEEP_DROPPED_DAYS = 7  # what was pending and never fired
 
 
@@ -159,7 +160,11 @@ def _housekeeping(
         batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
         runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
         dropped = state.alert_log.forget_before(now_ms - _KEEP_DROPPED_DAYS * DAY_MS)
-        said = f"清除 {batches} 个批次摘要、{runs} 条任务记录、{dropped} 条未触发的告警"
+        notices = state.outbox.forget_before(now_ms - _KEEP_NOTICES_DAYS * DAY_MS)
+        said = (
+            f"清除 {batches} 个批次摘要、{runs} 条任务记录、{dropped} 条未触发的告警、"
+            f"{notices} 条旧通知"
+        )
         if settings.keep_quarters_days is None:
             return said
         before_ms = now_ms - settings.keep_quarters_days * DAY_MS

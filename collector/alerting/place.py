@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 
+from msgspec import structs
+
 from collector.alerting.budgets.budget import period_days
 from collector.alerting.rule import Rule
 from collector.alerting.subject import Place, Subject, SubjectKind
 from collector.fleet.codes import midnight_ms
 from collector.fleet.index import Fleet, MeterEntry
 
-_SYSTEM = Place()
 _SHOWN_AFTER_MS = 32 * 86_400_000  # a month after its last day a budget's alerts are history
 
 
@@ -24,6 +25,8 @@ class Places:
         """
         self._fleet = fleet
         self._budgets = budgets
+        districts = sorted(fleet.stores)
+        self._system = Place(district=districts[0] if len(districts) == 1 else "")
 
     def place(self, subject: Subject, at_ms: int) -> Place | None:
         """None if the fleet does not know it (any more)."""
@@ -39,16 +42,31 @@ class Places:
             case SubjectKind.BUDGET:
                 return self._of_budget(subject.id, at_ms)
             case SubjectKind.SYSTEM:
-                return _SYSTEM
+                return self._system
 
     def concerns(self, rule: Rule, subject: Subject, at_ms: int) -> bool:
-        """Whether the fleet knows the subject and, if it is a meter, the rule's scope holds it."""
-        if subject.kind is not SubjectKind.METER:
+        """Whether the fleet knows the subject and, if it is a meter, the rule's scope holds it.
+
+        A virtual meter is known as long as the fleet has it: a scope speaks of real ones.
+        """
+        is_virtual = subject.id in self._fleet.virtual_meters
+        if subject.kind is not SubjectKind.METER or is_virtual:
             return self.place(subject, at_ms) is not None
         entry = self._fleet.entry(subject.id, at_ms)
         return entry is not None and rule.scope.holds(entry)
 
+    def _of_virtual(self, meter: str, at_ms: int) -> Place | None:
+        """Where its first part stands."""
+        virtual = self._fleet.virtual_meters[meter]
+        entry = self._fleet.entry(virtual.parts[0][0], at_ms)
+        if entry is None:
+            return None
+        place = self._of(entry.institution, building=entry.building)
+        return structs.replace(place, meter=meter, energy=virtual.energy)
+
     def _of_meter(self, meter: str, at_ms: int) -> Place | None:
+        if meter in self._fleet.virtual_meters:
+            return self._of_virtual(meter, at_ms)
         entry = self._fleet.entry(meter, at_ms)
         if entry is None:
             return None

@@ -27,7 +27,7 @@ _GAIN_BY_POWER = (
     "{what}自{since}前后起计数比以前{way}约 {value:.0%}（±{error:.0%}）："
     "电量与平均功率×小时数之比由 {usual:.2f} 变为 {ratio:.2f}"
 )
-_GAIN_OFF = "{what}电量只应等于平均功率×小时数，现为其 {ratio:.2f} 倍（±{error:.0%}）"
+_GAIN_OFF = "{what}电量应等于平均功率×小时数，现为其 {ratio:.2f} 倍（±{error:.0%}）"
 _AT_POWER = "核对该表变比、脉冲常数和功率显示设置，必要时送检；用量仍按表计原样计入，未作任何更正"
 
 _TEXT: dict[FindingKind, tuple[str, str]] = {

@@ -46,8 +46,7 @@ class Bound(Struct, frozen=True, kw_only=True):
 
     def allows(self, gain: float, span_ms: int) -> bool:
         """Whether `gain` millionths in `span_ms` can be; a loss cannot."""
-        fits = 0 <= gain <= self.per_ms * span_ms + self.slack
-        return fits and (self.rated or self._in_days(gain, span_ms))
+        return 0 <= gain <= self.per_ms * span_ms + self.slack
 
     def allows_standing(self, gain: float, span_ms: int) -> bool:
         """The same where the counter stood still meanwhile: as much as it usually gains."""
@@ -59,6 +58,19 @@ class Bound(Struct, frozen=True, kw_only=True):
     @property
     def known(self) -> bool:
         return self.per_ms != inf
+
+    def beside(self, other: "Bound") -> "Bound":
+        """What holds between two stretches: the habit of either, if neither is rated."""
+        if self.rated or self.per_ms == other.per_ms or not other.known:
+            return self
+        if not self.known:
+            return other
+        return structs.replace(
+            self,
+            per_ms=max(self.per_ms, other.per_ms),
+            usual=max(self.usual, other.usual),
+            day=max(self.day, other.day),
+        )
 
     def told(self, power: int) -> "Bound":
         """What holds for energy, where the readings are too high by a power of ten.

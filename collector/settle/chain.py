@@ -16,11 +16,12 @@ from msgspec import Struct
 from collector.settle.bounds import DAY_MS, HOUR_MS, Bound, bound_of, pieces_of
 from collector.settle.pace import Pace, Paces, shift
 from collector.settle.register import Register
+from collector.settle.relation import POWERS, gauges
 from collector.settle.rule import Rule
 from collector.settle.series import Ints
 from collector.settle.steps import Steps, stands_still
-from collector.settle.turns import LARGEST, Brink, Turn, turns
-from collector.settle.unit import POWERS, gauges
+from collector.settle.turn import LARGEST, Brink, Turn
+from collector.settle.turns import turns
 
 _ANCHOR_MS = 3 * DAY_MS
 _ANCHOR_READINGS = 8
@@ -234,7 +235,7 @@ class _Way(NamedTuple):
         )
         for turn in turns(
             brink,
-            self.limits.bound(place),
+            (self.limits.bound(before[0]), self.limits.bound(place)),
             self.register,
             lambda: shift(self.limits.before(before[0]), self.limits.after(place)),
         ):

@@ -17,13 +17,14 @@ from msgspec import Struct, structs
 from collector.settle.bounds import DAY_MS
 from collector.settle.cells import SHANGHAI_MS, day_start_ms
 from collector.settle.chain import Link, chain
+from collector.settle.limit import flag_limit
 from collector.settle.phase import doubtful_days, flag_drift
 from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Ending, Ints, Mask, RegisterEpoch, Series
 from collector.settle.standstill import doubtful_standstills, flag_standstills
-from collector.settle.steps import Steps, resolution_of, steps_of
-from collector.settle.turns import scaled
+from collector.settle.steps import Steps, steps_of
+from collector.settle.turn import scaled
 
 NEAR_MS = DAY_MS
 _FEW = 2  # readings of a kept piece between two left-out ones of another clock
@@ -69,7 +70,7 @@ def follow(series: Series, register: Register) -> Course:
         course = _course(series, chain(series.at_ms, series.value, steps, register))
     else:
         course = _plain(series, register)
-    return flag_drift(_flag_limit(flag_standstills(course, series), steps, register))
+    return flag_drift(flag_limit(flag_standstills(course, series), steps, register))
 
 
 def _told(series: Series, register: Register) -> tuple[Steps, Register]:
@@ -321,27 +322,6 @@ def _epochs(series: Series, links: list[Link]) -> tuple[RegisterEpoch, ...]:
         )
     )
     return tuple(epochs)
-
-
-def _coarse(course: Course, steps: Steps) -> int:
-    """The register's last digit where it is in its own unit: in another one it may seem finer."""
-    own = (course.rules & bit(Rule.UNIT)) == 0
-    if own.all():
-        return steps.resolution
-    return max(steps.resolution, resolution_of(course.energy[own & course.known]))
-
-
-def _flag_limit(course: Course, steps: Steps, register: Register) -> Course:
-    """Above the rated power, below twice of it: it counts, and is shown."""
-    if register.rated_per_hour is None or not len(course.energy):
-        return course
-    span_ms = np.diff(course.at_ms)
-    rated = register.rated_per_hour / 3_600_000 * span_ms + 2 * _coarse(course, steps)
-    above = course.energy > rated
-    if not above.any():
-        return course
-    flag = np.where(above, bit(Rule.SOFT_LIMIT), 0)
-    return structs.replace(course, rules=course.rules | flag)
 
 
 __all__ = ["FAR_MS", "NEAR_MS", "REACH_MS", "Ending", "doubts", "follow"]

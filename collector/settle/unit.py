@@ -1,72 +1,92 @@
-"""Unit: two standings of a counter -> the power of ten between them, and how unlikely by chance.
+"""Unit: a break at which the register's unit may have changed -> that story, and its price.
 
-A register that is read in another unit stands a power of ten higher or lower, to the digit. Another
-register, or one that began anew, lands that close to one in a hundred or a thousand times only: how
-close it lands is what tells, more than how fast it runs afterwards.
+Three things speak for it: how close the new standing is to a power of ten of the old one, that the
+pace changed by as much, and that it changes back. Energy that is divided, or multiplied, by a power
+of ten for weeks is the worst that can be said, so where the standing alone does not settle it the
+pace has to agree; what it does not agree with is doubt, and stays unless the unit changes back.
 """
 
+from collections.abc import Callable, Iterator
 from math import log10
 
-import numpy as np
-from msgspec import Struct
+from collector.settle.bounds import DAY_MS, Bound
+from collector.settle.pace import Shift
+from collector.settle.relation import POWERS, Relation, relation
+from collector.settle.rule import Rule
+from collector.settle.series import Ending
+from collector.settle.turn import Brink, Price, Turn, scaled
 
-from collector.settle.series import Ints
+Shifts = Callable[[], Shift | None]
 
-POWERS = (1, 2, 3, 6)  # a decimal place or two, Wh or kWh or MWh or GWh
-_CLOSE = 0.01  # of the standing: near enough to be the same register without further evidence
-_GOES_ON = 0.05  # of where it stood before: back in the unit that it had there
-_STEPS = 50  # of the last digit, in the smaller standing: fewer lie close to anything
+_SILENCE_MS = DAY_MS
+_FEW = 3  # readings in another unit, at least
+_STEPS_RISEN = 400  # of a standing from which it seems to have risen, at least
+_SURE = 0.001  # off the power of ten, as a share: the same register
+_CHANCE = 0.05  # as far off any other register may be
+_CHANCE_UNBOUNDED = 0.02  # where nothing says what it may have gained
 
 
-class Relation(Struct, frozen=True):
-    """How one standing relates to an earlier one.
+def related(brink: Brink, bound: Bound, shift: Shifts) -> Relation | None:
+    """Whether a change of unit is a question at all.
 
-    Attributes:
-        power: the later one is about 10^power times the earlier one.
-        off: how far from it, as a share; the last digit counts as off.
+    Far off the power of ten, after a long silence, it is one only if the pace changed by as much
+    and never changes so much else.
     """
-
-    power: int
-    off: float
-
-
-def relation(left: int, right: int, resolution: int) -> Relation | None:
-    """None if the standings tell of no power of ten.
-
-    Args:
-        left, right: readings in millionths, as read.
-        resolution: of the register, in millionths.
-    """
-    if left <= 0 or right <= 0:
-        return None
-    power = round(log10(right / left))
-    if abs(power) not in POWERS or min(left, right) < _STEPS * resolution:
-        return None
-    expected = left * 10.0**power
-    off = abs(right - expected) / expected
-    return Relation(power, max(off, resolution / min(left, right)))
+    close = relation(brink.left, brink.right, bound.slack // 2)
+    if close is None or close.off <= _CHANCE:
+        return close
+    pace = shift() if brink.right_ms - brink.left_ms >= _SILENCE_MS else None
+    sure = pace is not None and pace.beyond(0) >= 1.0 and not pace.beyond(close.power)
+    return close if sure else None
 
 
-def gauges(value: Ints, pieces: list[tuple[int, int]], resolution: int) -> Ints:
-    """For each piece the power of ten by which its readings seem too high against the first one's.
+def units(brink: Brink, bound: Bound, close: Relation, shift: Shifts) -> Iterator[Turn]:
+    """The same standing, read in another unit: what is lost of it is the coarser resolution."""
+    power = close.power
+    other = brink.power + power
+    if other and (brink.readings < _FEW or not brink.lowest <= other <= POWERS[-1]):
+        return  # a reading or two are a spike, or a glitch
+    if other > 0 and min(brink.left, brink.right) < _STEPS_RISEN * bound.slack // 2:
+        return
+    told = bound.told(other)
+    opened = scaled(brink.left, -power)
+    coarse = max(bound.slack, scaled(bound.slack, -power))
+    gain = scaled(brink.right - opened, other)
+    lost = scaled(coarse, other)
+    known = told.known or close.off <= _CHANCE_UNBOUNDED
+    # So close that nothing else has to be asked, and no habit knows of the first busy hour.
+    sure = not bound.rated and close.off <= _SURE
+    fits = sure or told.allows(max(0, gain - lost), brink.right_ms - brink.left_ms)
+    if not (known and fits and -lost <= gain):
+        return
+    decades = max(0.0, log10(close.off / _SURE))
+    price, doubt = Price.UNIT_BACK + Price.OFF * decades, 0.0
+    if other:
+        pace = shift()
+        price += Price.UNIT - Price.UNIT_BACK
+        doubt = odd_pace(pace, power, Price.ODD_MOST)
+        if pace is None or not pace.shows(power):
+            doubt += Price.UNSEEN * decades
+    else:
+        price += odd_pace(shift(), power, Price.PACE_MOST)
+    yield Turn(
+        price=price,
+        doubt=doubt,
+        energy=max(0, gain),
+        rule=Rule.UNIT,
+        ending=Ending.UNIT,
+        power=other,
+        closed=brink.left,
+        opened=min(opened, brink.right),
+    )
 
-    A first guess, from standings alone: it makes rates of one stretch comparable with another's.
 
-    Args:
-        pieces: inclusive places (first, last) of each.
-    """
-    found = np.zeros(len(pieces), np.int64)
-    lately = {0: int(value[pieces[0][1]])}  # where it stood last, by gauge
-    gauge = 0
-    for place in range(1, len(pieces)):
-        left, right = int(value[pieces[place - 1][1]]), int(value[pieces[place][0]])
-        close = relation(left, right, resolution)
-        if close is not None:
-            back = [g for g, last in lately.items() if 0 <= right - last <= _GOES_ON * last]
-            if close.off <= _CLOSE:
-                gauge += close.power
-            elif gauge not in back:
-                gauge = min(back, key=lambda g: abs(g - gauge), default=gauge)
-        found[place] = gauge
-        lately[gauge] = int(value[pieces[place][1]])
-    return found
+def coincidence(close: Relation) -> float:
+    """What it costs that the standing is a power of ten higher, or lower, and means nothing."""
+    if close.off >= _CHANCE:
+        return 0.0
+    return min(Price.COINCIDENCE_MOST, Price.COINCIDENCE * log10(_CHANCE / close.off))
+
+
+def odd_pace(pace: Shift | None, power: int, most: float) -> float:
+    return 0.0 if pace is None else min(most, Price.PACE * pace.beyond(power))

@@ -17,6 +17,7 @@ from collector.alerting.notice import (
     Queued,
     Unsent,
 )
+from metering.errors import TransientError
 from tests.fakes.outbox import FakeOutbox
 
 WAITING, SENT, FAILED = NoticeState.WAITING, NoticeState.SENT, NoticeState.FAILED
@@ -218,6 +219,17 @@ def test_old_notices_are_forgotten_but_not_what_waits(outbox: Outbox) -> None:
     assert due(outbox, 100) == ["b"]
     assert [one.key for one, _ in outbox.attempts()] == ["c"]
     assert outbox.forget_before(900) == 0
+
+
+def test_what_cannot_be_kept_as_a_whole_is_not_kept_in_part(tmp_path: Path) -> None:
+    with closing(SqlSmallState(f"sqlite:///{tmp_path}/state.sqlite")) as state:
+        state.outbox.plan([notice("a")], b"memory", 5)
+
+        with pytest.raises(TransientError):
+            state.outbox.plan([notice("b")], None, 6)  # type: ignore[arg-type]
+
+        assert state.outbox.memory() == (b"memory", 5)
+        assert state.outbox.waiting() == 1
 
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:

@@ -284,8 +284,10 @@ class AlertBook:
         ]
 
     def _concerns(self, rule: str, alert: Alert, now_ms: int) -> bool:
+        """Of a record: at its own time."""
         known = self._rules.get(rule)
-        return known is not None and self._places.concerns(known, alert.subject, now_ms)
+        at_ms = alert.at_ms if alert.replayed else now_ms
+        return known is not None and self._places.concerns(known, alert.subject, at_ms)
 
 
 def _has_fired(one: Transition) -> bool:

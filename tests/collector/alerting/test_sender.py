@@ -122,8 +122,8 @@ def test_a_notice_that_nobody_takes_is_tried_again_with_growing_pauses(rig) -> N
 
     pauses = [round(after - before, 3) for before, after in pairwise(times)]
     assert len(pauses) == 4
-    assert pauses[0] >= 0.040
-    assert all(pause >= 0.080 for pause in pauses[1:])
+    assert pauses[0] >= 0.039  # the wall clock is read in whole milliseconds
+    assert all(pause >= 0.079 for pause in pauses[1:])
     assert one.sender.failing_since_ms is None
 
 
