@@ -1,4 +1,4 @@
-"""Settlement tells which days' figures are new: after they are written, before marks are cleared."""
+"""Settlement tells which days are new: after they are written, before their marks are cleared."""
 
 import pytest
 from msgspec import structs
