@@ -50,6 +50,10 @@ class DirtyBook(Protocol):
         """Take marks away, each only if its number is still the same."""
         ...
 
+    def forget_before(self, day_ms: int) -> int:
+        """Drop marks of days that begin before then, whatever their number; how many."""
+        ...
+
 
 def days_of(span: Span, made_ms: int) -> range:
     """The days (their starts) that an entry concerns which was made then.

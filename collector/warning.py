@@ -71,11 +71,9 @@ class EarlyWarning:
             TransientError: the stores do not answer; what was judged is judged again, to no effect.
         """
         parts, now_ms = self._parts, self._parts.clock.now_ms()
+        parts.settled.forget_before(day_start_ms(now_ms) - parts.look_back_days * DAY_MS)
         marks = parts.settled.dirty(_MARKS_AT_ONCE)
-        oldest_ms = day_start_ms(now_ms) - parts.look_back_days * DAY_MS
         over = [one for one in marks if one.day_ms + DAY_MS + parts.grace_ms <= now_ms]
-        parts.settled.clear_dirty([one for one in over if one.day_ms < oldest_ms])
-        over = [one for one in over if one.day_ms >= oldest_ms]
         verified = [one for one in over if one.meter == EVERYBODY]
         by_meter: dict[str, list[DirtyDay]] = {}
         for one in over:

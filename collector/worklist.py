@@ -160,6 +160,8 @@ def _housekeeping(
         batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
         runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
         dropped = state.alert_log.forget_before(now_ms - _KEEP_DROPPED_DAYS * DAY_MS)
+        # Where nobody looks at what was settled, because no rule does, the marks end here.
+        state.settled_book.forget_before(now_ms - settings.jobs.warning.look_back_days * DAY_MS)
         notices = state.outbox.forget_before(now_ms - _KEEP_NOTICES_DAYS * DAY_MS)
         said = (
             f"清除 {batches} 个批次摘要、{runs} 条任务记录、{dropped} 条未触发的告警、"

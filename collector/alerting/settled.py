@@ -13,7 +13,14 @@ from collector.alerting.budgets.budget import Budget
 from collector.alerting.evaluate import budget as of_budget
 from collector.alerting.evaluate import consumption, quality
 from collector.alerting.evaluate.measures import MONTHLY, OF_HOURS, OF_QUARTERS
-from collector.alerting.evaluate.past import Past, by_day, by_hour, by_quarter, together
+from collector.alerting.evaluate.past import (
+    Past,
+    by_day,
+    by_hour,
+    by_quarter,
+    entry_within,
+    together,
+)
 from collector.alerting.hours import Hours
 from collector.alerting.observation import Observation, Verdict
 from collector.alerting.rule import Budget as BudgetCondition
@@ -131,7 +138,7 @@ class SettledRules:
         """
         concerned: dict[str, tuple[MeterEntry, list[Rule]]] = {}
         for meter, starts in wanted.items():
-            entry = self._fleet.entry(meter, max(starts))
+            entry = entry_within(self._fleet, meter, min(starts), max(starts) + DAY_MS)
             mine = [] if entry is None else self._of(entry, rules)
             if entry is not None and mine:
                 concerned[meter] = (entry, mine)
@@ -235,7 +242,7 @@ class SettledRules:
             for one in self._intervals.figures(FigureSubject(kind), first_ms, max(days) + 1):
                 courses.setdefault((one.id, one.name), {})[one.day_ms] = one.value
             for rule, condition in rules:
-                for name, sector in quality.subjects_of(rule, self._fleet, max(days)).items():
+                for name, sector in quality.subjects_of(rule, self._fleet, days).items():
                     course = courses.get((name, condition.figure))
                     if course:
                         subject = Subject(SubjectKind(kind), name)

@@ -344,3 +344,28 @@ def test_a_budget_is_reckoned_anew_when_a_day_of_it_is_settled_and_ends_with_its
     assert local_day(alert.since_ms) == local_day(day("2026-06-26"))
     (last_step,) = state.alert_log.last_steps(1)
     assert last_step.reason is Reason.RULE_GONE
+
+
+def test_a_day_that_hangs_on_a_corrected_one_is_looked_at_again(state):
+    office = Office(state, Town(), HIGH)
+    office.settle("2026-06-01", 900, 1100, *[900] * 6)
+    office.run("2026-06-09")
+
+    office.settle("2026-06-01", 1100)
+    office.run("2026-06-09")
+
+    assert office.alerts == [("resolved", "2026-06-02", "record")]
+
+
+def test_weeks_that_were_corrected_move_yesterdays_baseline(state):
+    office = Office(state, Town(), consumed("day", rule="usual", times=2))
+    office.settle("2026-05-01", *[100.0] * 28, 250.0)
+    office.run("2026-05-30")
+    before = office.alerts
+
+    office.settle("2026-05-01", *[200.0] * 20)
+    office.clock.pass_ms(HOUR_MS)
+    office.warning.judge(Watcher())
+
+    assert before == [("firing", "2026-05-29", "live")]
+    assert office.alerts == [("resolved", "2026-05-29", "live")]

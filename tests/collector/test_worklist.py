@@ -8,11 +8,15 @@ from threading import Event
 
 import pytest
 
+from collector.alerting.budgets.folder import load_budgets
+from collector.alerting.settled import SettledRules
 from collector.jobs.job import Progress
+from collector.patience import Patience
 from collector.settings import CollectorSettings, load_settings
 from collector.settle.cells import DAY_MS, Width
 from collector.store import Row
 from collector.validate import tags_of
+from collector.watching import Office, all_rules, make_watching
 from collector.worklist import worklist
 from collector.workshop import Workshop
 from tests.fakes.clock import FakeClock
@@ -105,3 +109,33 @@ def test_housekeeping_drops_quarters_of_old_months_only_if_it_is_told_to(
     assert sum(len(one.version) for one in found) == left
     assert len(hours[0].version) == 24
     assert ("15 分钟数据保留自 2026年11月1日" in said) is bool(setting)
+
+
+def test_what_is_settled_and_verified_is_judged_by_the_rules_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path, "2026-10-02T00:40:00+08:00") as (settings, workshop):
+        rules = all_rules((), CONFIG, workshop.fleet)
+        budgets = load_budgets(CONFIG, workshop.fleet)
+        office = Office(
+            fleet=workshop.fleet,
+            budgets=budgets,
+            alert_log=workshop.state.alert_log,
+            clock=workshop.clock,
+            metrics=workshop.metrics,
+            patience=Patience(Event(), workshop.clock, jitter=lambda: 0.5),
+        )
+        settled = SettledRules(rules, workshop.intervals, workshop.fleet, workshop.hours, budgets)
+        watching = make_watching(rules, workshop.hours.open_at, office, {})
+        jobs = {job.name: job for job in worklist(settings, workshop, watching, settled)}
+        read(workshop, "e001-main", 24 + 1)
+        for name in ("verification", "warning"):
+            jobs[name].work(FIRST_MS + DAY_MS, Progress(name, FakeClock(), Event()))
+
+        alerts = workshop.state.alert_log.open_alerts()
+
+    hourly = [alert for alert in alerts if alert.subject.id == "e001-main"]
+    assert [(alert.rule, alert.since_ms) for alert in hourly] == [
+        ("completeness-blue", FIRST_MS + DAY_MS)  # it should have answered each minute
+    ]
+    assert list(jobs) == ["settlement", "verification", "housekeeping", "warning", "hindsight"]

@@ -31,6 +31,15 @@ def pairs(days: list[DirtyDay]) -> list[tuple[str, int]]:
     return [(day.meter, day.day_ms) for day in days]
 
 
+def test_marks_of_days_before_one_are_forgotten(book: DirtyBook) -> None:
+    book.mark_dirty([("m1", DAY), ("m1", DAY + DAY_MS), ("m2", DAY)])
+
+    forgotten = book.forget_before(DAY + DAY_MS)
+
+    assert forgotten == 2
+    assert pairs(book.dirty(9)) == [("m1", DAY + DAY_MS)]
+
+
 def test_a_new_book_is_empty(book: DirtyBook) -> None:
     assert book.dirty(9) == []
     assert book.count_dirty() == 0

@@ -91,6 +91,11 @@ class SqlDirtyBook:
         with self._database.writing("clear marked days") as connection:
             connection.execute(self._marks.clear, rows)
 
+    def forget_before(self, day_ms: int) -> int:
+        old = sa.delete(self._marks.table).where(self._marks.table.c.day_ms < day_ms)
+        with self._database.writing("forget old marks") as connection:
+            return int(connection.execute(old).rowcount)
+
     def _some(self, connection: Connection, query: sa.Select[Any], limit: int) -> list[DirtyDay]:
         """At least `limit` if there are as many, to the end of the last one's meter."""
         days = _days(connection, query.limit(limit))

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from collector.alerting.hours import DayKind
-from collector.fleet.index import MeterEntry
+from collector.fleet.index import Fleet, MeterEntry
 from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, Cells
 from collector.settle.series import PER_UNIT, Floats
 
@@ -22,7 +22,7 @@ class Past(Struct, frozen=True, kw_only=True):
     """What one meter took on n days in a row, in the unit of its counter.
 
     Attributes:
-        entry: the fleet's, in force on the last day.
+        entry: the fleet's, the last one in force.
         unit: kWh, m³ or GJ.
         first_ms: start of the first day in Shanghai.
         kinds: n.
@@ -45,6 +45,15 @@ class Past(Struct, frozen=True, kw_only=True):
     def starts(self) -> range:
         """Of its days."""
         return range(self.first_ms, self.first_ms + len(self.days) * DAY_MS, DAY_MS)
+
+
+def entry_within(fleet: Fleet, meter: str, start_ms: int, end_ms: int) -> MeterEntry | None:
+    """The last entry of a meter that was in force at any time of a span."""
+    for entry in reversed(fleet.meters.get(meter, ())):
+        began = entry.valid_from_ms < end_ms
+        if began and (entry.valid_to_ms is None or entry.valid_to_ms > start_ms):
+            return entry
+    return None
 
 
 def by_day(cells: Cells | None, first_ms: int, count: int) -> Floats:

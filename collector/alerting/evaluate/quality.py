@@ -5,6 +5,7 @@ A day without a figure makes no observation, and nobody knows whether it would h
 
 from collections.abc import Collection, Iterable, Mapping
 
+from collector.alerting.evaluate.past import entry_within
 from collector.alerting.hours import Hours
 from collector.alerting.names import FIGURES
 from collector.alerting.observation import Observation, Verdict
@@ -16,11 +17,12 @@ from collector.settle.cells import DAY_MS
 Course = Mapping[int, float]  # values of one figure by the day's start
 
 
-def subjects_of(rule: Rule, fleet: Fleet, day_ms: int) -> dict[str, Sector]:
-    """Whom a rule can speak of on a day, by id: who has a meter in its scope."""
+def subjects_of(rule: Rule, fleet: Fleet, days: Collection[int]) -> dict[str, Sector]:
+    """Whom a rule can speak of on some days, by id: who has a meter in its scope."""
     assert isinstance(rule.condition, Quality)
     kind = rule.condition.of
-    entries = (fleet.entry(meter, day_ms) for meter in fleet.meters)
+    span = min(days), max(days) + DAY_MS
+    entries = (entry_within(fleet, meter, *span) for meter in fleet.meters)
     return {
         str(getattr(entry, kind)): entry.sector
         for entry in entries

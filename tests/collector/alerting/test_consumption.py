@@ -367,3 +367,13 @@ def test_a_rule_is_met_only_by_so_many_known_days_beyond_the_limit(values, in_a_
         assert (one.verdict is Verdict.MET) == beyond
         if isnan(one.value):
             assert one.verdict is Verdict.UNKNOWN
+
+
+def test_a_meter_that_was_taken_away_in_between_is_judged_by_its_own_days():
+    gone = meter("m1", valid_to_ms=day("2026-06-03"))
+    town = Town(gone)
+    town.put_days("2026-06-01", [900, 1100])
+
+    seen = look(town, consumed("day", limit=1000), *span("2026-06-01", 9))
+
+    assert verdicts(seen) == ["c", "M"]

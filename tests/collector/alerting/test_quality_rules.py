@@ -210,3 +210,12 @@ def test_a_budget_laid_over_the_year_before_follows_its_shape():
 
 def _month(start: date, days: int) -> int:
     return date.fromordinal(start.toordinal() + days).month
+
+
+def test_figures_of_a_meter_that_was_taken_away_in_between_are_judged():
+    town = Town(meter("m1", valid_to_ms=day("2026-06-03")))
+    town.put_figure("2026-06-01", [1.0, 0.5], SHARE)
+
+    seen = town.rules(quality()).quality_of([day(f"2026-06-0{n}") for n in range(1, 9)])
+
+    assert verdicts(seen) == ["c", "M"]
