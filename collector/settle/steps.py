@@ -66,17 +66,20 @@ def steps_of(at_ms: Ints, value: Ints, rated_per_hour: int | None) -> Steps:
     fall = rise < 0
     sinking = _sinking(rise)
     lone = np.flatnonzero(fall & ~sinking)
-    partner = _partners(value, lone) if len(lone) else np.zeros_like(fall)
+    partner, between = _partners(value, lone)
     rate = np.maximum(rise, 0) / np.diff(at_ms)
-    # The way up of a spike and the way back of a glitch are no measure for the steps beside them.
-    calm = np.where(partner, 0.0, rate)
+    # A spike, its way up and the way back of a glitch are no measure for the steps beside them.
+    calm = np.where(partner | between, 0.0, rate)
     if rated_per_hour is not None:
         allowed = 2 * rated_per_hour / _HOUR_MS * np.diff(at_ms) + 2 * resolution
         leap = rise > allowed
         if leap.any():
             leap &= _first_of_many(rate, calm) & ~_up_there(rate, partner, fall)
     else:
-        leap = (rate > _FAR_ABOVE * highest_around(calm)) & (rise > _FEW_STEPS * resolution)
+        beside = highest_around(calm)
+        if between.any():  # within a run of its own height nothing is a leap
+            beside = np.where(between, highest_around(rate), beside)
+        leap = (rate > _FAR_ABOVE * beside) & (rise > _FEW_STEPS * resolution)
     return Steps(fall=fall, partner=partner, leap=leap, sinking=sinking, resolution=resolution)
 
 
@@ -140,20 +143,26 @@ def highest_around(rate: Floats) -> Floats:
     return np.asarray(np.maximum(left, right))
 
 
-def _partners(value: Ints, falls: Ints) -> Mask:
-    """For each fall the rise before it that it undoes, and the rise after it that undoes it."""
+def _partners(value: Ints, falls: Ints) -> tuple[Mask, Mask]:
+    """For each fall the rise before it that it undoes, and the rise after it that undoes it.
+
+    And the steps between such a rise and the fall after it, if they are few.
+    """
     partner = np.zeros(len(value) - 1, np.bool_)
+    between = np.zeros(len(value) - 1, np.bool_)
     for step in falls.tolist():
         low, high = value[step + 1], value[step]
         before = value[max(0, step + 1 - _PARTNERS_WITHIN) : step + 1]
         under = np.flatnonzero(before <= low)
         if len(under):
-            partner[step - (len(before) - 1 - int(under[-1]))] = True
+            rise = step - (len(before) - 1 - int(under[-1]))
+            partner[rise] = True
+            between[max(rise + 1, step - _AROUND) : step] = step - rise <= _AROUND
         after = value[step + 1 : step + 1 + _PARTNERS_WITHIN]
         over = np.flatnonzero(after >= high)
         if len(over):
             partner[step + int(over[0])] = True
-    return partner
+    return partner, between
 
 
 def stands_still(value: Ints) -> Ints:

@@ -21,6 +21,7 @@ class Price:
     UNIT_BACK = 1.0
     UNIT = 3.2
     OFF = 2.0  # each decade farther from the power of ten than `_SURE`
+    TO_THE_DIGIT = 0.6  # each decade nearer than that is worth, down to a hundredth of it
     UNSEEN = 10.0  # in addition, where the pace does not show it and the unit does not change back
     COINCIDENCE = 2.0  # each decade nearer to it than `_CHANCE`, if it is no change of unit
     COINCIDENCE_MOST = 8.0

@@ -16,7 +16,7 @@ from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule
 from collector.settle.series import PER_UNIT, Ending
 from collector.settle.turn import LARGEST, Brink, Price, Turn, scaled
-from collector.settle.unit import Shifts, coincidence, odd_pace, related, units
+from collector.settle.unit import Shifts, coincidence, odd_pace, related, told_by_pace, units
 
 _YOUNG = 100 * PER_UNIT  # a register that has just begun
 _NEARLY_THE_SAME = 0.02  # of where it stood: another register stands elsewhere
@@ -50,14 +50,15 @@ def turns(
     close = related(brink, bound, shift)
     if close is not None:
         yield from units(brink, bound, close, shift)
+    most = Price.ODD_MOST if told_by_pace(close) else Price.PACE_MOST
     before = bounds[0].told(brink.power)
     yield from _ratio(brink, bound.told(brink.power).beside(before), register)
     for turn in _others(brink, bound, before, register):
         price = turn.price
         if close is not None:
             price += coincidence(close)
-        if turn.ending is not None and (close is not None or turn.power != brink.power):
-            price += odd_pace(shift(), turn.power - brink.power, Price.PACE_MOST)
+        if turn.ending is not None and (close is not None or brink.power):
+            price += odd_pace(shift(), turn.power - brink.power, most)
         yield structs.replace(turn, price=price)
 
 

@@ -33,11 +33,16 @@ def related(brink: Brink, bound: Bound, shift: Shifts) -> Relation | None:
     and never changes so much else.
     """
     close = relation(brink.left, brink.right, bound.slack // 2)
-    if close is None or close.off <= _CHANCE:
+    if close is None or not told_by_pace(close):
         return close
     pace = shift() if brink.right_ms - brink.left_ms >= _SILENCE_MS else None
     sure = pace is not None and pace.beyond(0) >= 1.0 and not pace.beyond(close.power)
     return close if sure else None
+
+
+def told_by_pace(close: Relation | None) -> bool:
+    """Whether it is too far off for the standing to say anything."""
+    return close is not None and close.off > _CHANCE
 
 
 def units(brink: Brink, bound: Bound, close: Relation, shift: Shifts) -> Iterator[Turn]:
@@ -64,6 +69,7 @@ def units(brink: Brink, bound: Bound, close: Relation, shift: Shifts) -> Iterato
     if other:
         pace = shift()
         price += Price.UNIT - Price.UNIT_BACK
+        price += Price.TO_THE_DIGIT * max(-2.0, min(0.0, log10(close.off / _SURE)))
         doubt = odd_pace(pace, power, Price.ODD_MOST)
         if pace is None or not pace.shows(power):
             doubt += Price.UNSEEN * decades
