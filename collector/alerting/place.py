@@ -101,9 +101,12 @@ class Places:
 
     def _of_budget(self, budget: str, at_ms: int) -> Place | None:
         """None once its period is long over, or where nobody gives it any more."""
-        institution, energy, period = budget.split("/")
+        institution, _, rest = budget.partition("/")
+        energy, _, period = rest.partition("/")
+        if institution not in self._fleet.institutions or not period:
+            return None
         over_ms = midnight_ms(period_days(period)[1]) + _SHOWN_AFTER_MS
-        if institution not in self._fleet.institutions or at_ms > over_ms:
+        if at_ms > over_ms:
             return None
         if self._budgets is not None and budget not in self._budgets:
             return None

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
 CONFIG = Path(__file__).parents[2] / "config"
 METER, RATED_KW = "e001-imaging", 180.0
-SURGES = 8
+SURGES = 2  # the third one within a day would be damped
 
 
 class Mailbox:
@@ -148,7 +148,7 @@ def test_a_register_above_its_limit_is_in_the_mail_within_seconds(
 
     wait_until(
         "every surge is told and over",
-        lambda: sum(s.startswith("【解除】") for s in mailbox.subjects()) >= SURGES - 1,
+        lambda: sum(s.startswith("【解除】") for s in mailbox.subjects()) >= SURGES,
         90,
     )
 
@@ -160,7 +160,7 @@ def test_a_register_above_its_limit_is_in_the_mail_within_seconds(
         if number:
             delays.append(came_s - fired[int(number[1])]["fired_ms"] / 1000)
     print(f"register to mail: median {statistics.median(delays):.2f} s, worst {max(delays):.2f} s")
-    assert len(delays) >= SURGES - 1
+    assert len(delays) >= SURGES
     assert statistics.median(delays) < 2.0
     subjects = [s for s in mailbox.subjects() if not s.startswith("【解除】")]
     assert all("示例医院" in one and "限值 180 kW" in one for one in subjects)

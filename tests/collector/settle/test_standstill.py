@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from collector.settle.follow import FAR_MS, NEAR_MS, doubtful, follow
+from collector.settle.follow import FAR_MS, NEAR_MS, doubts, follow
 from collector.settle.register import Register
 from collector.settle.rule import Rule, rules_in
 from collector.settle.series import PER_UNIT, Course, Ending, Series, whole
@@ -339,7 +339,7 @@ def test_whatever_is_flagged_is_in_doubt_by_the_readings_of_a_day_around(seed: i
         begin_ms = START_MS + day * DAY_MS
         if any(rules for _, _, rules in legs_of(history, begin_ms)):
             near = cut(series, begin_ms - NEAR_MS, begin_ms + DAY_MS + NEAR_MS)
-            assert doubtful(near, Register()), day
+            assert doubts(near, Register()), day
 
 
 def test_a_standstill_looks_no_further_than_a_day_in_doubt_is_settled_with() -> None:
