@@ -22,6 +22,7 @@ _MOST_MS = 13 * DAY_MS  # longer, it may as well be a season; and what is around
 # A step that makes up for the time before it.
 _CATCH_UP = 1.8  # times the highest rate around, or what it would gain otherwise
 _FAR_ABOVE = 3.6
+_MORE = 1.2  # than the last step before it
 _LEAST_MEAN, _MOST_MEAN = 0.15, 4.5  # of the usual rate, over the whole time
 _LEAST_MADE_UP, _MOST_MADE_UP = 0.4, 2.5  # of what was expected meanwhile
 _KNOWN_MOVES, _KNOWN_RESTS, _KNOWN_STOPS = 0.5, 0.3, 3  # else nobody can expect anything of it
@@ -156,6 +157,8 @@ def _made_up(
     before, later = _sides(course, rate, run)
     if min((before > 0).sum(), (later > 0).sum()) < _STEPS:
         return False  # it does not know how this counter moves before, or after
+    if rate[after] < _MORE * before[before > 0][-1]:
+        return False  # the next step of a coarse register
     others = np.concatenate((before, later))
     usual = float(np.median(others[others > 0]))
     if as_expected and rate[after] >= _CATCH_UP * usual:

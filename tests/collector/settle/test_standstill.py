@@ -283,6 +283,18 @@ def test_what_was_made_up_for_at_night_need_not_be_above_the_day() -> None:
     assert np.diff(course.at_ms).max() == 4 * HOUR_MS
 
 
+def test_a_register_that_shows_fewer_digits_from_a_day_on_makes_up_for_nothing() -> None:
+    loads = school(20, per_hour=60) / 10
+    fine = read(loads)
+    there = np.arange(len(fine.at_ms)) >= 12 * 1440
+    value = np.where(there, read(loads, digits=0).value, fine.value)
+
+    course = follow(Series(at_ms=fine.at_ms, value=value, rules=fine.rules), Register())
+
+    after_the_first_step = course.at_ms[:-1] > START_MS + 12 * DAY_MS + 2 * HOUR_MS
+    assert not course.rules[after_the_first_step].any()
+
+
 def test_a_busy_hour_after_a_rest_made_up_for_nothing() -> None:
     """A boiler heats up on Monday: three hours' worth in the first."""
     loads = weekly(school(50))
