@@ -118,7 +118,8 @@ def test_a_meter_that_drifts_is_said_with_how_much_since_when_and_what_to_do() -
     assert found.value == pytest.approx(-0.25, abs=0.03)
     assert abs(found.since_ms - (START_MS + 50 * DAY_MS)) <= 7 * DAY_MS
     assert found.text == (
-        "2层（s1）自2026年2月21日前后起计数比以前少计约 24%（±2%），由总表 main 与各分表逐时对照得出"
+        "2层（s1）自2026年2月21日前后起计数比以前少计约 24%（±2%），"
+        "由总表 main 与各分表逐时对照得出"
     )
     assert found.advice == (
         "到现场核对该表互感器（CT）、接线和变比，必要时送检；如有负荷改接到表外，请说明。"
