@@ -8,18 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from benchmarks.truth.canvas import Canvas
 from benchmarks.truth.case import Case, play
+from benchmarks.truth.family import told
 from benchmarks.truth.flags import Flag
-from benchmarks.truth.gates import judge
-from benchmarks.truth.label import ACCEPTS, Fault, Kind, Trap
+from benchmarks.truth.gates import METER, judge
+from benchmarks.truth.label import ACCEPTS, GAIN, GAIN_EITHER, Fault, Kind, Trap
 from benchmarks.truth.measured import load_folder, stretches
 from benchmarks.truth.meter import as_displayed
 from benchmarks.truth.run import FAULTS, Settings, run
 from benchmarks.truth.score import episodes_of, hits_of, score
 from benchmarks.truth.supply import simulated
 from benchmarks.truth.tally import Line, lines_of
+from benchmarks.truth.verify import Said
+from collector.settle.cells import DAY_MS
 from collector.settle.rule import Rule
 
 
@@ -173,6 +177,119 @@ def test_stretches_hold_neither_gaps_nor_what_stands_still(tmp_path: Path) -> No
 def test_a_folder_without_series_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no file with a `timestamp"):
         run(Settings(data=tmp_path))
+
+
+# ---- families
+
+
+def family(what: str, seed: int = 7) -> Case:
+    stretch = simulated(92, 1, 1)[0]
+    return Case(what=what, stretch=stretch, rate=0.0, step="1h", resolution=0.01, seed=seed)
+
+
+def said(start_day: int, *meters: str) -> Said:
+    at_ms = start_day * DAY_MS
+    word = GAIN if len(meters) == 1 else GAIN_EITHER
+    return Said(meters, Flag(word, at_ms, at_ms + DAY_MS, "verification"))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_main_counts_what_its_sub_meters_do_and_a_rest_of_a_twentieth_to_a_fifth(
+    seed: int,
+) -> None:
+    canvas = play(family(Trap.FAMILY, seed))
+    assert canvas.company is not None
+    main, *others = canvas.company.others
+
+    subs = canvas.truth.total + sum(other.truth.total for other in others)
+    rest = main.truth.total - subs
+
+    assert np.diff(rest).min() >= -1e-6
+    assert 0.05 <= rest[-1] / main.truth.total[-1] <= 0.2
+
+
+def test_the_load_of_a_sub_meter_that_grows_goes_through_its_main_as_well() -> None:
+    canvas = play(family(Trap.FAMILY_LOAD))
+    assert canvas.company is not None
+    main = canvas.company.others[0]
+    half = len(canvas.truth.total) // 4
+
+    grown = canvas.truth.total[-half:][-1] - canvas.truth.total[-half]
+    before = canvas.truth.total[half] - canvas.truth.total[0]
+
+    assert grown > 1.4 * before
+    assert main.truth.total[-1] - main.truth.total[-half] > grown
+
+
+def scored_with(*sayings: Said) -> tuple[bool, bool, list[bool]]:
+    """Whether a drift from day 30 to 90 was found, rightly named; and which episodes are true."""
+    canvas = play(family(Trap.FAMILY))
+    moved = [
+        Said(one.meters, structs.replace(one.flag, start_ms=start, end_ms=start + DAY_MS))
+        for one in sayings
+        for start in (one.flag.start_ms + canvas.truth.start_ms,)
+    ]
+    span = canvas.truth.start_ms + 30 * DAY_MS, canvas.truth.end_ms
+    canvas.label(Kind.GAIN_DRIFT, "less", span, "made up")
+    result = score(canvas, judge(canvas, rated=True), moved)
+    (hit,) = result.hits
+    return hit.found, hit.right, [episode.true for episode in result.episodes]
+
+
+def test_a_finding_that_names_the_meter_while_it_drifts_finds_it() -> None:
+    assert scored_with(said(60, METER)) == (True, True, [True])
+
+
+def test_a_finding_that_names_another_one_as_well_finds_it_without_naming_it_rightly() -> None:
+    assert scored_with(said(60, "beside-0", METER)) == (True, False, [True])
+
+
+def test_a_finding_before_the_drift_or_about_another_meter_is_false() -> None:
+    assert scored_with(said(20, METER)) == (False, False, [False])
+    assert scored_with(said(60, "beside-1")) == (False, False, [False])
+    assert scored_with(said(60, METER), said(60, "beside-1")) == (True, True, [True, False])
+
+
+def test_a_drift_that_a_lively_rest_hides_is_not_asked_for() -> None:
+    canvas = play(family(Trap.FAMILY))
+    assert canvas.company is not None
+    canvas.company = structs.replace(canvas.company, power_kw=None)
+
+    assert told(canvas, 0.4).is_told
+    assert not told(canvas, 0.001).is_told
+
+
+@cache
+def families_run() -> dict[str, Line]:
+    report = run(
+        Settings(
+            buildings=3,
+            days=92,
+            seed=4,
+            steps=("1h",),
+            rates=(4.0,),
+            whats=(Kind.GAIN_DRIFT, Trap.FAMILY, Trap.FAMILY_LOAD, Trap.FAMILY_REST),
+            rated=(True,),
+            simulate=True,
+        )
+    )
+    return {line.what: line for line in report.modes[0].lines}
+
+
+def test_drifts_are_found_in_families_and_nobody_else_is_named() -> None:
+    line = families_run()[Kind.GAIN_DRIFT]
+
+    assert line.faults >= 2
+    assert line.found >= line.faults - 1
+    assert line.false == 0
+
+
+@pytest.mark.parametrize("trap", [Trap.FAMILY, Trap.FAMILY_LOAD, Trap.FAMILY_REST])
+def test_nothing_is_said_of_families_in_which_no_meter_drifts(trap: Trap) -> None:
+    line = families_run()[trap]
+
+    assert line.readings > 2000
+    assert line.false == 0
 
 
 # ---- floors: a step below what is reached; they rise, they never fall

@@ -25,7 +25,7 @@ _NOISE = (0.02, 0.15)  # of a gauge at one instant, against the mean around it
 _GAUGED = "15m"  # read more seldom a gauge tells no mean
 _GAUGE_STEP = 0.001  # of the rated power
 _TOLD_DAYS = 70  # five weeks before, four after, and a week to be sure
-_TOLD = 0.15  # of what the rest does from hour to hour
+_TOLD = 0.2  # of what the rest does from hour to hour
 
 Resolution = Callable[[float, np.random.Generator], float]
 
@@ -146,7 +146,7 @@ def told(canvas: Canvas, off: float) -> Told:
     """Look at what a drift of this size does to what can be compared.
 
     Ten weeks are needed, and then a gauge always tells. In a family what is counted wrong has to
-    change from hour to hour by at least a tenth of what the rest changes by, as the registers show
+    change from hour to hour by at least a fifth of what the rest changes by, as the registers show
     it before anything drifts.
     """
     company = canvas.company
