@@ -27,7 +27,12 @@ SECTORS = {Sector.HOSPITAL: "医院", Sector.SCHOOL: "学校", Sector.GOVERNMENT
 _DAYS = {DayClass.WORKDAY: "工作日", DayClass.REST_DAY: "休息日", DayClass.HOLIDAY: "节假日"}
 _SUBJECTS = {"meter": "仪表", "building": "建筑", "institution": "单位", "gateway": "网关"}
 _LENGTHS = ((86_400_000, "天"), (3_600_000, "小时"), (60_000, "分钟"), (1_000, "秒"))
-_IN_A_ROW = {"demand_kw": "个 15 分钟", "month": "个月", "year_on_year": "个月", "month_on_month": "个月"}
+_IN_A_ROW = {
+    "demand_kw": "个 15 分钟",
+    "month": "个月",
+    "year_on_year": "个月",
+    "month_on_month": "个月",
+}
 _IN_SECONDS = "_s"
 
 
