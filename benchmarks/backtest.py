@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,11 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "backtest.md"
 AIM = 10.0  # new alerts a day, of 200 buildings
 _BEGIN = "<!-- begin: written by `python -m benchmarks.backtest --write` -->"
 _END = "<!-- end -->"
-_WIDTH = 150
+_WIDTH = 170
+_KINDS = (
+    *("kind", "", "labels", "an alert began", "yellow or worse", "chance"),
+    *("an alert was open", "chance", "most by"),
+)
 
 
 class Watch(Struct, frozen=True):
@@ -57,10 +62,10 @@ def main() -> int:
         if console.is_terminal and not options.quiet:
             console.print(f"\r{what}: {done} / {total}     ", end="", highlight=False)
 
-    with (
-        tempfile.TemporaryDirectory(prefix="back-") as name,
-        district(played, options.config, Path(name), tell) as town,
-    ):
+    with ExitStack() as undo:
+        keep = options.keep or Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="back-")))
+        keep.mkdir(parents=True, exist_ok=True)
+        town = undo.enter_context(district(played, options.config, keep, tell))
         rules = _rules(options.config)
         budgets = town.budgets()
         order = Order(
@@ -106,6 +111,8 @@ def _tables(report: Report) -> list[tuple[str, tuple[str, ...], list[tuple[str, 
             f"{one.caught} ({one.caught / one.labels:.0%})",
             f"{one.told} ({one.told / one.labels:.0%})",
             f"{one.chance:.0%}",
+            f"{one.open} ({one.open / one.labels:.0%})",
+            f"{one.open_chance:.0%}",
             ", ".join(f"`{rule}`" for rule in one.by),
         )
         for one in report.kinds
@@ -114,15 +121,7 @@ def _tables(report: Report) -> list[tuple[str, tuple[str, ...], list[tuple[str, 
         ("Alerts", ("rule", "", "alerts", "a building and week", "median days open"), rules),
         (
             "Labelled anomalies",
-            (
-                "kind",
-                "",
-                "labels",
-                "an alert began in it",
-                "yellow or worse",
-                "by chance",
-                "most by",
-            ),
+            _KINDS,
             kinds,
         ),
     ]
@@ -170,6 +169,7 @@ def _options() -> argparse.Namespace:
     add("--data", type=Path, help="a folder of wide hourly CSV files (docs/backtest.md)")
     add("--config", type=Path, default=CONFIG, help="whose rules and seasons")
     add("--buildings", type=int, default=0, help="only the first so many")
+    add("--keep", type=Path, help="a folder for the settled figures, to be used again")
     add("--fired", help="write every alert to this file, as JSON")
     add("--json", action="store_true", help="one document on standard output")
     add("--write", action="store_true", help="bring docs/backtest.md up to date")

@@ -46,11 +46,13 @@ from collector.verification import Verification
 COUNTER = "energy_import_kwh"
 _ROWS = 20_000
 _DISTRICT = "120101"
+_DONE = "done"  # beside the stores: everything is settled and verified
 _KNOWN_DAYS = 330  # of a year, before the next year's budget is what was used in it
 _DIGITS = 3  # of a register
 _WEEKDAYS = Calendar(years=frozenset(), days={})  # whose holidays these are nobody says
 
 Tell = Callable[[str, int, int], None]
+_Town = tuple[Fleet, DuckDbReadingStore, DuckDbIntervalStore, SqlSmallState, "Then"]
 
 
 class Then:
@@ -123,7 +125,11 @@ def _budget(institution: str, period: str, amount: float) -> Budget:
 def district(
     buildings: Sequence[Building], config: Path, folder: Path, tell: Tell
 ) -> Iterator[District]:
-    """Play buildings through the store, settlement and the daily verification."""
+    """Play buildings through the store, settlement and the daily verification.
+
+    Args:
+        folder: for the stores; what an earlier run of the same buildings left there is used again.
+    """
     fleet = _fleet(buildings)
     clock = Then(max(one.last_ms for one in buildings) + DAY_MS)
     with (
@@ -131,49 +137,57 @@ def district(
         closing(SqlSmallState(f"sqlite:///{folder / 'state.sqlite'}")) as state,
     ):
         intervals = DuckDbIntervalStore(store.file)
-        for place, building in enumerate(buildings):
-            tell("readings", place, len(buildings))
-            _write(store, fleet, building)
-            days = range(building.first_ms, building.last_ms, DAY_MS)
-            state.dirty_book.mark_dirty([(building.name, day) for day in days])
-        settlement = Settlement(
-            Parts(
-                store=store,
-                intervals=intervals,
-                dirty=state.dirty_book,
-                marks=DirtyMarks(),
-                entries=state.entry_book,
-                epochs=state.epoch_book,
-                fleet=fleet,
-                clock=clock,
-                classify=_WEEKDAYS.classify,
-            )
-        )
-        for place, building in enumerate(buildings):
-            tell("settlement", place, len(buildings))
-            settlement.settle_dirty(meters=[building.name])
-        verification = Verification(
-            VerificationParts(
-                store=store,
-                intervals=intervals,
-                entries=state.entry_book,
-                epochs=state.epoch_book,
-                findings=state.finding_book,
-                fleet=fleet,
-                arrivals=Arrivals(),
-                clock=clock,
-            )
-        )
-        days = {day for one in buildings for day in range(one.first_ms, one.last_ms, DAY_MS)}
-        for place, day_ms in enumerate(sorted(days)):
-            tell("verification", place, len(days))
-            verification.verify_day(day_ms)
+        done = folder / _DONE
+        if not done.exists():
+            _play((fleet, store, intervals, state, clock), buildings, tell)
+            done.touch()
         hours = Hours(
             _WEEKDAYS.classify,
             heating=load_season(config / HEATING_FILE),
             terms=load_season(config / TERMS_FILE),
         )
         yield District(fleet=fleet, store=store, intervals=intervals, hours=hours, clock=clock)
+
+
+def _play(town: _Town, buildings: Sequence[Building], tell: Tell) -> None:
+    fleet, store, intervals, state, clock = town
+    for place, building in enumerate(buildings):
+        tell("readings", place, len(buildings))
+        _write(store, fleet, building)
+        days = range(building.first_ms, building.last_ms, DAY_MS)
+        state.dirty_book.mark_dirty([(building.name, day) for day in days])
+    settlement = Settlement(
+        Parts(
+            store=store,
+            intervals=intervals,
+            dirty=state.dirty_book,
+            marks=DirtyMarks(),
+            entries=state.entry_book,
+            epochs=state.epoch_book,
+            fleet=fleet,
+            clock=clock,
+            classify=_WEEKDAYS.classify,
+        )
+    )
+    for place, building in enumerate(buildings):
+        tell("settlement", place, len(buildings))
+        settlement.settle_dirty(meters=[building.name])
+    verification = Verification(
+        VerificationParts(
+            store=store,
+            intervals=intervals,
+            entries=state.entry_book,
+            epochs=state.epoch_book,
+            findings=state.finding_book,
+            fleet=fleet,
+            arrivals=Arrivals(),
+            clock=clock,
+        )
+    )
+    days = {day for one in buildings for day in range(one.first_ms, one.last_ms, DAY_MS)}
+    for place, day_ms in enumerate(sorted(days)):
+        tell("verification", place, len(days))
+        verification.verify_day(day_ms)
 
 
 def _write(store: ReadingStore, fleet: Fleet, building: Building) -> None:

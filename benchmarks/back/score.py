@@ -1,8 +1,8 @@
 """Score: what would have fired, and what is known to have been wrong -> figures.
 
-A label is caught if an alert of its building began on one of the label's days: figures of a day
-are judged when it is over. What alerts catch by chance is told beside: the same labels, moved along
-the series.
+A label is caught if an alert of its building began on one of the label's days or the two after:
+figures of a day are judged when it is over, and rules want two in a row. What alerts catch by
+chance is told beside: the same labels, moved along the series.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,6 +23,9 @@ _TO_THE_BUREAU_MS = {
     Severity.RED: _HOUR_MS // 2,
 }
 _BUDGETS = "budget-"
+_ABOUT_LONG_SPANS = (_BUDGETS, "year-on-year", "month-on-month")  # whatever happened on a day
+_LONG_MS = 3 * _HOUR_MS
+_AFTER_MS = 2 * DAY_MS
 
 
 class RuleLine(Struct, frozen=True, kw_only=True):
@@ -39,8 +42,9 @@ class KindLine(Struct, frozen=True, kw_only=True):
     """One kind of label.
 
     Attributes:
-        caught: labels on whose days an alert began; by a yellow one or worse: `told`.
-        chance: share that would be caught if the labels lay elsewhere.
+        caught: labels in which an alert began; by a yellow one or worse: `told`.
+        open: labels in which an alert began, or was open already.
+        chance, open_chance: shares that would be if the labels lay elsewhere.
         by: rules that caught them, the most first.
     """
 
@@ -50,6 +54,8 @@ class KindLine(Struct, frozen=True, kw_only=True):
     caught: int
     told: int
     chance: float
+    open: int
+    open_chance: float
     by: tuple[str, ...]
 
 
@@ -124,53 +130,62 @@ def _lines(fired: Iterable[Fired], days: int) -> Iterable[RuleLine]:
 def _kinds(
     buildings: Sequence[Building], fired: Sequence[Fired], labels: Sequence[Label]
 ) -> Iterable[KindLine]:
-    begun = _begun(fired)
+    courses = _courses(fired)
     spans = {one.name: (one.first_ms, one.last_ms) for one in buildings}
-    for kind, trap in sorted({(one.kind, one.trap) for one in labels}, key=lambda k: (k[1], k[0])):
-        mine = [one for one in labels if (one.kind, one.trap) == (kind, trap)]
-        caught = [(one, rules) for one in mine if (rules := _caught(one, begun))]
+    groups: dict[tuple[bool, str], list[Label]] = {}
+    for one in labels:
+        groups.setdefault((one.trap, _named(one)), []).append(one)
+    for (trap, kind), mine in sorted(groups.items()):
+        caught = [rules for one in mine if (rules := _begun(one, courses))]
         by: dict[str, int] = {}
-        for _, rules in caught:
-            for rule, _rank_of in rules:
+        for rules in caught:
+            for rule, _ in rules:
                 by[rule] = by.get(rule, 0) + 1
-        moved = [
-            bool(_caught(_moved(one, days, spans[one.building]), begun))
-            for one in mine
-            for days in _MOVES
-        ]
+        moved = [_moved(one, days, spans[one.building]) for one in mine for days in _MOVES]
         yield KindLine(
             kind=kind,
             trap=trap,
             labels=len(mine),
             caught=len(caught),
-            told=sum(any(rank >= Severity.YELLOW.rank for _, rank in r) for _, r in caught),
-            chance=sum(moved) / len(moved),
+            told=sum(any(rank >= Severity.YELLOW.rank for _, rank in rules) for rules in caught),
+            chance=sum(bool(_begun(one, courses)) for one in moved) / len(moved),
+            open=sum(_is_open(one, courses) for one in mine),
+            open_chance=sum(_is_open(one, courses) for one in moved) / len(moved),
             by=tuple(sorted(by, key=lambda rule: (-by[rule], rule))[:3]),
         )
 
 
-Begun = dict[str, list[tuple[int, int, str, int]]]
+def _named(label: Label) -> str:
+    """Short gaps are another matter than long ones: a day may lack a tenth of its readings."""
+    if label.kind != "gap":
+        return label.kind
+    return "gap, 3 h and more" if label.end_ms - label.start_ms >= _LONG_MS else "gap, shorter"
 
 
-def _begun(fired: Iterable[Fired]) -> Begun:
-    """By building: the days that an alert's beginning rests on, its rule and rank."""
-    found: Begun = {}
+Course = tuple[int, int, str, int]  # first day, end, rule, rank
+
+
+def _courses(fired: Iterable[Fired]) -> dict[str, list[Course]]:
+    """By building: from the day that an alert's beginning rests on, to its end."""
+    found: dict[str, list[Course]] = {}
     for one in fired:
-        if one.rule.startswith(_BUDGETS):
-            continue  # about a year, whatever happened on its days
-        start_ms = day_start_ms(one.since_ms - 1)
-        found.setdefault(one.institution, []).append(
-            (min(start_ms, one.since_ms), one.fired_ms, one.rule, _rank(one))
-        )
+        if not one.rule.startswith(_ABOUT_LONG_SPANS):
+            start_ms = day_start_ms(one.since_ms - 1)
+            end_ms = 1 << 60 if one.resolved_ms is None else one.resolved_ms - DAY_MS
+            found.setdefault(one.subject.id, []).append((start_ms, end_ms, one.rule, _rank(one)))
     return found
 
 
-def _caught(label: Label, begun: Begun) -> set[tuple[str, int]]:
-    return {
-        (rule, rank)
-        for start_ms, end_ms, rule, rank in begun.get(label.building, ())
-        if start_ms < label.end_ms and label.start_ms < end_ms
-    }
+def _begun(label: Label, courses: dict[str, list[Course]]) -> set[tuple[str, int]]:
+    first_ms, end_ms = day_start_ms(label.start_ms), label.end_ms + _AFTER_MS
+    mine = courses.get(label.building, ())
+    return {(rule, rank) for start_ms, _, rule, rank in mine if first_ms <= start_ms < end_ms}
+
+
+def _is_open(label: Label, courses: dict[str, list[Course]]) -> bool:
+    end_ms = label.end_ms + _AFTER_MS
+    mine = courses.get(label.building, ())
+    return any(start_ms < end_ms and label.start_ms < over_ms for start_ms, over_ms, *_ in mine)
 
 
 def _moved(label: Label, days: int, span: tuple[int, int]) -> Label:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from collector.alerting.alert import Alert, AlertState
 from collector.alerting.messages.link import Links
-from collector.alerting.messages.wording import at, lasted, value_in
+from collector.alerting.messages.wording import at, budget_in, lasted, value_in
 from collector.alerting.notify.content import Cause, Content, Line
 from collector.alerting.rule import Rule
 from collector.alerting.severity import Severity
@@ -110,6 +110,8 @@ class Viewer:
             parts.append(self._circuit(subject.id, alert.at_ms))
         elif subject.kind is SubjectKind.GATEWAY:
             parts.append(f"网关 {subject.id}")
+        elif subject.kind is SubjectKind.BUDGET:
+            parts.append(budget_in(subject.id))
         elif subject.kind is SubjectKind.SYSTEM:
             parts.append(subject.id)
         return " · ".join(dict.fromkeys(parts))

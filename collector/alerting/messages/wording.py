@@ -7,6 +7,10 @@ from collector.fleet.codes import SHANGHAI
 
 _DIGITS = 4  # significant ones
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
+_ENERGIES = {
+    "01": "用电", "02": "用水", "03": "燃气", "04": "供热", "05": "供冷",
+    "08": "液化石油气", "09": "人工煤气", "13": "可再生能源",
+}
 _UNITS = {"degC": "℃", "m3": "m³", "m3/h": "m³/h", "kWh/m2": "kWh/m²"}
 
 
@@ -15,6 +19,13 @@ def value_in(value: float, unit: str) -> str:
     if unit == "1":
         return f"{plain(value * 100)} %"
     return f"{plain(value)} {_UNITS.get(unit, unit)}".strip()
+
+
+def budget_in(subject: str) -> str:
+    """A budget by its id: `e001/01/2026-06` -> `2026-06 用电预算`."""
+    _, energy, period = subject.split("/")
+    named = _ENERGIES.get(energy[:2], "用能")
+    return f"{period} {named}预算" + (f"（{energy}）" if energy[2:] else "")
 
 
 def plain(value: float) -> str:

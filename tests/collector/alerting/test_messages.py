@@ -266,6 +266,16 @@ def test_names_from_a_fleet_are_escaped_in_html(words: Words) -> None:
         (Subject(SubjectKind.GATEWAY, "gw-1"), Place(institution="e001"), "示例医院 · 网关 gw-1"),
         (Subject(SubjectKind.SYSTEM, "store"), Place(), "监测系统 · store"),
         (Subject(SubjectKind.INSTITUTION, "e001"), Place(institution="e001"), "示例医院"),
+        (
+            Subject(SubjectKind.BUDGET, "e001/01/2026-06"),
+            Place(institution="e001"),
+            "示例医院 · 2026-06 用电预算",
+        ),
+        (
+            Subject(SubjectKind.BUDGET, "e001/01B/2026"),
+            Place(institution="e001"),
+            "示例医院 · 2026 用电预算（01B）",
+        ),
         (Subject(SubjectKind.METER, "gone"), Place(institution="x9"), "x9 · 表计 gone"),
     ],
 )
