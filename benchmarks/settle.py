@@ -44,7 +44,7 @@ _LATE_HOURS = 7
 _AIM_S = 60.0
 _AIM_MS = 100.0
 _AIM_MB = 500.0
-_DATABASE_MEMORY = "1GB"  # as the collector's settings have it
+_DATABASE_MEMORY = "256MB"  # as the collector's settings have it
 
 
 class Load(Struct, frozen=True, kw_only=True):
