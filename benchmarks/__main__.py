@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    alerting,
     box,
     collector,
     drain,
@@ -32,6 +33,7 @@ from nenghao.logs import set_up_logs
 MEASUREMENTS: dict[str, Callable[[Scale], Result]] = {
     "store": store.measure,
     "gate": gate.measure,
+    "alerting": alerting.measure,
     "collector": collector.measure,
     "latency": latency.measure,
     "gateway": gateway.measure,

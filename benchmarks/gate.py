@@ -24,7 +24,7 @@ _START_MS = 1_780_272_000_000
 _CYCLE_MS = 60_000
 _AIM = 1.0
 # A circuit of 8.7 kW, as a meter shows it.
-_SHOWN = {
+SHOWN = {
     "voltage_l1_v": 230.1,
     "voltage_l2_v": 229.8,
     "voltage_l3_v": 230.4,
@@ -88,11 +88,11 @@ def _values(cycle: int, meter: int) -> dict[str, float]:
     values = {}
     for name, decimals in quantities():
         if QUANTITIES[name].kind is Kind.COUNTER:
-            values[name] = round(1000.0 * meter + cycle * _SHOWN["active_power_kw"] / 60, decimals)
+            values[name] = round(1000.0 * meter + cycle * SHOWN["active_power_kw"] / 60, decimals)
         elif name.startswith(("current", "active", "reactive", "apparent")):
-            values[name] = round(_SHOWN[name] * load, decimals)
+            values[name] = round(SHOWN[name] * load, decimals)
         else:
-            values[name] = _SHOWN[name]
+            values[name] = SHOWN[name]
     return values
 
 

@@ -21,6 +21,7 @@ class Scale(Struct, frozen=True, kw_only=True):
         many_s: how long each of them is watched.
         week_s: real seconds in which a simulated week passes.
         flash_steps: of the spool, on a disk whose writes are counted.
+        alert_minutes: of readings of each district through twenty rules.
         settle_meters: of a month of one-minute readings that is settled.
         settle_growth: numbers of meters, a week of quarters each, of which the cost is compared.
         truth_series: measured series into which faults are injected.
@@ -41,6 +42,7 @@ class Scale(Struct, frozen=True, kw_only=True):
     many_s: float
     week_s: float
     flash_steps: int
+    alert_minutes: int
     settle_meters: int
     settle_growth: tuple[int, ...]
     truth_series: int
@@ -62,6 +64,7 @@ FULL = Scale(
     many_s=15,
     week_s=120,
     flash_steps=1_000,
+    alert_minutes=20,
     settle_meters=1_000,
     settle_growth=(100, 1_000, 10_000),
     truth_series=6,
@@ -82,6 +85,7 @@ QUICK = Scale(
     many_s=4,
     week_s=0,
     flash_steps=100,
+    alert_minutes=2,
     settle_meters=50,
     settle_growth=(20, 100),
     truth_series=2,

@@ -10,9 +10,13 @@ from typing import Annotated, Any, Protocol, TypeVar
 import msgspec
 from fastapi import APIRouter, FastAPI, HTTPException, Query
 from fastapi.responses import PlainTextResponse, Response
+from msgspec import Struct
 from prometheus_client import generate_latest
 from pydantic import BaseModel
 
+from collector.alerting.alert import Transition
+from collector.alerting.log import AlertLog
+from collector.alerting.subject import SubjectKind
 from collector.metrics import Metrics
 from collector.small_state import SmallState
 from collector.store import LAST_AT_MS, ReadingStore
@@ -94,6 +98,7 @@ def make_api(
     desk: Desk,
     store: ReadingStore,
     state: SmallState,
+    alerts: AlertLog,
     metrics: Metrics,
     doors: Sequence[APIRouter] = (),
 ) -> FastAPI:
@@ -104,7 +109,7 @@ def make_api(
     """
     api = FastAPI(title="nenghao collector", openapi_url="/openapi.json", docs_url=None)
     api.include_router(_health(desk, metrics))
-    api.include_router(_operation(desk, state))
+    api.include_router(_operation(desk, state, alerts))
     api.include_router(_readings(store))
     for door in doors:
         api.include_router(door)
@@ -132,7 +137,7 @@ def _health(desk: Desk, metrics: Metrics) -> APIRouter:
     return door
 
 
-def _operation(desk: Desk, state: SmallState) -> APIRouter:
+def _operation(desk: Desk, state: SmallState, alert_log: AlertLog) -> APIRouter:
     door = APIRouter()
 
     @door.get("/status")
@@ -149,7 +154,8 @@ def _operation(desk: Desk, state: SmallState) -> APIRouter:
 
     @door.get("/alerts")
     def alerts(limit: Most = 100) -> Response:
-        return _json(_patient(lambda: state.alert_entries(limit)))
+        """The newest steps of alerts first."""
+        return _json([step_view(one) for one in _patient(lambda: alert_log.last_steps(limit))])
 
     @door.get("/suspects")
     def suspects(limit: Most = 100) -> Response:
@@ -201,6 +207,70 @@ def _readings(store: ReadingStore) -> APIRouter:
         return _json(_patient(store.count))
 
     return door
+
+
+class StepView(Struct, frozen=True, kw_only=True):
+    """One step of an alert, as dashboards read it.
+
+    Attributes:
+        meter: of an alert about a meter; empty otherwise.
+        at_ms, recorded_ms: time of the reading, and of the clock.
+        bound: what `value` was compared with.
+    """
+
+    number: int
+    alert: int
+    rule: str
+    title: str
+    severity: str
+    kind: str
+    subject: str
+    meter: str
+    institution: str
+    building: str
+    before: str | None
+    state: str
+    reason: str
+    at_ms: int
+    since_ms: int
+    value: float
+    bound: float
+    unit: str
+    recorded_ms: int
+    replayed: bool
+    flaps: int
+    author: str
+    note: str
+
+
+def step_view(one: Transition) -> StepView:
+    alert = one.alert
+    is_meter = alert.subject.kind is SubjectKind.METER
+    return StepView(
+        number=one.number,
+        alert=alert.number,
+        rule=alert.rule,
+        title=alert.title,
+        severity=alert.severity,
+        kind=alert.subject.kind,
+        subject=alert.subject.id,
+        meter=alert.subject.id if is_meter else "",
+        institution=alert.place.institution,
+        building=alert.place.building,
+        before=one.before,
+        state=alert.state,
+        reason=one.reason,
+        at_ms=alert.at_ms,
+        since_ms=alert.since_ms,
+        value=alert.value,
+        bound=alert.limit,
+        unit=alert.unit,
+        recorded_ms=alert.moved_ms,
+        replayed=alert.replayed,
+        flaps=alert.flaps,
+        author=alert.author,
+        note=alert.note,
+    )
 
 
 def _json(value: object) -> Response:

@@ -11,27 +11,35 @@ import structlog
 
 from collector.adapters.apscheduler import ApschedulerTrigger
 from collector.adapters.http import HttpServer
-from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
-from collector.alert import AlertBook, Rule
+from collector.alerting.budgets.folder import load_budgets
+from collector.alerting.lifecycle.damping import LATE_MS
+from collector.alerting.settled import SettledRules
 from collector.answer import Answers
 from collector.api import make_api
 from collector.coherence import Coherence
 from collector.desk import Office, RunningDesk
+from collector.doors.alerting import Counter, alerting_door
 from collector.doors.jobs import make_jobs_door
 from collector.fleet.index import Fleet
 from collector.inbox import Inbox
-from collector.jobs.job import CatchUp, Job, Progress
 from collector.jobs.runner import JobRunner
 from collector.jobs.runner import Parts as JobParts
-from collector.jobs.settling import settlement_job
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
-from collector.quality.words import day_of
 from collector.settings import CollectorSettings
-from collector.settle.cells import DAY_MS
 from collector.suspect import Suspects
+from collector.telling import TellingParts, load_telling
 from collector.validate import Gate
+from collector.watching import (
+    CentreSigns,
+    Watching,
+    all_rules,
+    make_watch,
+    make_watching,
+)
+from collector.watching import Office as WatchingOffice
+from collector.worklist import worklist
 from collector.workshop import Workshop
 from link.broker import broker_of
 from link.mqtt import Delivery, Link
@@ -46,6 +54,7 @@ _INBOX_LIMIT = 400
 _ROUSE_S = 60.0  # real seconds: a machine's clock that is set back stops no job for longer
 _LOOK_MS = 5_000  # of wall time, between two looks for due jobs
 _SHORTEST_LOOK_S = 0.25
+_WATCH_S = 1.0
 
 
 class StoppedEarly(TransientError):
@@ -91,7 +100,21 @@ class Collector:
             store=identity.id,
             generation=identity.generation,
         )
-        alerts = AlertBook(_rules(settings), self.state.firing())
+        config = folder / settings.config
+        budgets = load_budgets(config, self.fleet)
+        hours = workshop.hours
+        office = WatchingOffice(
+            fleet=self.fleet,
+            budgets=budgets,
+            alert_log=self.state.alert_log,
+            clock=self._clock,
+            metrics=metrics,
+            patience=patience,
+        )
+        rules = all_rules(settings.rules, config, self.fleet)
+        newest = {reading.meter: reading.at_ms for reading in latest.value}
+        watching = make_watching(rules, hours.open_at, office, newest)
+        self._warm(watching)
         self._inbox = Inbox(
             every_ms=settings.group.every_ms, at_most=settings.group.at_most, limit=_INBOX_LIMIT
         )
@@ -116,7 +139,9 @@ class Collector:
                 marks=workshop.marks,
                 arrivals=workshop.arrivals,
                 receiver=receiver,
-                alerts=alerts,
+                alerting=watching.alerting,
+                readings=watching.readings,
+                heard=watching.heard,
                 answers=answers,
                 clock=self._clock,
                 metrics=metrics,
@@ -125,7 +150,12 @@ class Collector:
             )
         )
         self.jobs = JobRunner(
-            _jobs(settings, workshop),
+            worklist(
+                settings,
+                workshop,
+                watching,
+                SettledRules(rules, workshop.intervals, self.fleet, hours, budgets),
+            ),
             JobParts(
                 log=self.state.job_log,
                 clock=self._clock,
@@ -142,7 +172,7 @@ class Collector:
                 state=self.state,
                 receiver=receiver,
                 answers=answers,
-                alerts=alerts,
+                alerting=watching.alerting,
                 suspects=suspects,
                 patience=patience,
                 metrics=metrics,
@@ -151,14 +181,63 @@ class Collector:
                 jobs=self.jobs,
             )
         )
+        self._telling = (
+            load_telling(
+                TellingParts(
+                    state=self.state,
+                    fleet=self.fleet,
+                    rules=rules,
+                    clock=self._clock,
+                    moved=watching.alerting.moved,
+                    died=self._end,
+                    config=folder / settings.config,
+                    environ=os.environ,
+                )
+            )
+            if settings.notify
+            else None
+        )
+        counter = Counter(
+            log=self.state.alert_log,
+            outbox=self.state.outbox,
+            silences=self.state.silence_book,
+            clock=self._clock,
+            judge=watching.alerting,
+            teller=self._telling,
+            link=None if self._telling is None else self._telling.link,
+            changed=watching.alerting.moved.set,
+        )
         doors = (
             *workshop.doors(self.desk.in_turn),
+            alerting_door(counter),
             make_jobs_door(self.jobs, self.state.job_log),
         )
-        api = make_api(self.desk, self.store, self.state, metrics, doors)
+        api = make_api(self.desk, self.store, self.state, self.state.alert_log, metrics, doors)
         self._server = HttpServer(api, settings.api.host, settings.api.port)
         workshop.lock.tell(self._server.url)
-        self._thread = threading.Thread(target=self._work, name="pipeline")
+        centre = CentreSigns(
+            link=self._link,
+            pipeline=self._pipeline,
+            patience=patience,
+            clock=self._clock,
+            failing=lambda: self.jobs.failing,
+            delivery_failing_s=self._delivery_failing_s,
+        )
+        self._watch = make_watch(watching, office, centre, centre.is_deaf)
+        self._threads = (
+            threading.Thread(target=self._alive, args=(self._work,), name="pipeline"),
+            threading.Thread(target=self._alive, args=(self._look,), name="watch"),
+        )
+
+    def _warm(self, watching: Watching) -> None:
+        """Rates go on from what was read just before the start."""
+        within_ms, now_ms = watching.readings.within_ms, self._clock.now_ms()
+        if within_ms:
+            meters, since_ms = sorted(self.fleet.meters), now_ms - LATE_MS - within_ms
+            read = self._patience.until_done(
+                "store", lambda: self.store.readings(meters, None, since_ms, now_ms)
+            )
+            watching.readings.warm(read.value or [])
 
     @property
     def api_url(self) -> str:
@@ -166,7 +245,10 @@ class Collector:
 
     def start(self) -> None:
         self._server.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
+        if self._telling is not None:
+            self._telling.start()
         self._link.start()
         self.jobs.start()
         log.info("collector.started", api=self.api_url, meters=len(self.fleet.meters))
@@ -182,14 +264,24 @@ class Collector:
         """What is not stored by now stays unacknowledged at the broker and comes again."""
         self._stopping.set()
         self._inbox.close()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._workshop.settling.stop()
         self.jobs.stop()
+        if self._telling is not None:
+            self._telling.stop()
         self._link.stop()
         self._server.stop()
         self._keep_arrivals()
         self._workshop.close()
         log.info("collector.stopped")
+
+    def _delivery_failing_s(self) -> float:
+        return 0.0 if self._telling is None else self._telling.failing_s()
+
+    def _end(self) -> None:
+        self._failed = True
+        self._stopping.set()
 
     def _keep_arrivals(self) -> None:
         try:
@@ -197,18 +289,26 @@ class Collector:
         except TransientError as error:  # counts for one figure are no reason to stay
             log.warning("arrivals.lost", error=str(error))
 
-    def _work(self) -> None:
-        """The pipeline's thread. Whatever ends it ends the process: half a collector is none."""
+    def _alive(self, live: Callable[[], None]) -> None:
+        """A thread's life. Whatever ends it ends the process: half a collector is none."""
         try:
-            while not self._inbox.closed:
-                group = self._inbox.group()
-                if group:
-                    self._pipeline.ingest(group, self._link.acknowledge)
-                self.desk.run_errands()
+            live()
         except Exception:
-            log.exception("pipeline.died")
-            self._failed = True
-            self._stopping.set()
+            log.exception("thread.died", thread=threading.current_thread().name)
+            self._end()
+
+    def _work(self) -> None:
+        """The pipeline's."""
+        while not self._inbox.closed:
+            group = self._inbox.group()
+            if group:
+                self._pipeline.ingest(group, self._link.acknowledge)
+            self.desk.run_errands()
+
+    def _look(self) -> None:
+        """The watch's, once a real second."""
+        while not self._stopping.wait(_WATCH_S):
+            self._watch.look()
 
     # ---- the link's listener, on paho's thread
 
@@ -238,71 +338,6 @@ def run_collector(settings: CollectorSettings, folder: Path) -> bool:
     return collector.wait()
 
 
-def _jobs(settings: CollectorSettings, workshop: Workshop) -> tuple[Job, ...]:
-    """What runs by itself, in the order in which each has its turn."""
-    wanted = settings.jobs
-    settlement = Job(
-        name="settlement",
-        title="结算",
-        schedule=wanted.settlement.schedule(),
-        work=_settlement(workshop),
-    )
-    housekeeping = Job(
-        name="housekeeping",
-        title="清理",
-        schedule=wanted.housekeeping.schedule(),
-        work=_housekeeping(settings, workshop.state, workshop.clock),
-    )
-    verification = Job(
-        name="verification",
-        title="日校核",
-        schedule=wanted.verification.schedule(),
-        work=_verification(workshop),
-        catch_up=CatchUp.EACH,
-        most=wanted.catch_up_days,
-    )
-    every = (
-        (wanted.settlement, settlement),
-        (wanted.verification, verification),
-        (wanted.housekeeping, housekeeping),
-    )
-    return tuple(job for its, job in every if its.enabled)
-
-
-def _verification(workshop: Workshop) -> Callable[[int, Progress], str]:
-    def verify(period_ms: int, progress: Progress) -> str:
-        day_ms = period_ms - DAY_MS
-        again = workshop.verification.verify_changed(day_ms, progress)
-        found = workshop.verification.verify_day(day_ms, progress)
-        more = f"；补到数据的 {len(again)} 天已重新校核" if again else ""
-        return f"校核 {day_of(day_ms)}：发现 {len(found)} 项{more}"
-
-    return verify
-
-
-def _settlement(workshop: Workshop) -> Callable[[int, Progress], str]:
-    """Settles; and keeps what arrived, so that a crash costs a quarter of an hour of it."""
-    settle = settlement_job(workshop.settling)
-
-    def work(period_ms: int, progress: Progress) -> str:
-        workshop.verification.keep_arrivals()
-        return settle(period_ms, progress)
-
-    return work
-
-
-def _housekeeping(
-    settings: CollectorSettings, state: SqlSmallState, clock: Clock
-) -> Callable[[int, Progress], str]:
-    def forget(_period_ms: int, _progress: Progress) -> str:
-        now_ms = clock.now_ms()
-        batches = state.forget_before(now_ms - settings.keep_batches_days * DAY_MS)
-        runs = state.job_log.forget_runs_before(now_ms - settings.jobs.keep_runs_days * DAY_MS)
-        return f"清除 {batches} 个批次摘要、{runs} 条任务记录"
-
-    return forget
-
-
 def _look_every_s(clock: Clock) -> float:
     return min(_LOOK_MS / 1000, max(clock.real_s(_LOOK_MS), _SHORTEST_LOOK_S))
 
@@ -311,16 +346,3 @@ def _topics(settings: CollectorSettings, fleet: Fleet) -> tuple[str, ...]:
     shares = settings.shares or tuple(f"{district}/+" for district in sorted(fleet.stores))
     leaves = (Leaf.STATE, Leaf.LINK, Leaf.BATCH)
     return tuple(subscription(share, leaf) for share in shares for leaf in leaves)
-
-
-def _rules(settings: CollectorSettings) -> tuple[Rule, ...]:
-    return tuple(
-        Rule(
-            id=rule.id,
-            quantity=rule.quantity,
-            fires_above=rule.fires_above,
-            resolves_below=rule.resolves_below,
-            meters=None if rule.meters is None else frozenset(rule.meters),
-        )
-        for rule in settings.rules
-    )

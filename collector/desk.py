@@ -12,7 +12,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from collector.alert import AlertBook
+from collector.alerting.alert import Alert, AlertState
+from collector.alerting.log import AlertLog
+from collector.alerting.service import Alerting
 from collector.answer import Answers
 from collector.api import EpochView, GatewayView, ResendAnswer, Status
 from collector.fleet.index import Fleet
@@ -52,7 +54,7 @@ class Office(Struct, frozen=True, kw_only=True):
     state: SmallState
     receiver: Receiver
     answers: Answers
-    alerts: AlertBook
+    alerting: Alerting
     suspects: Suspects
     patience: Patience
     metrics: Metrics
@@ -84,7 +86,7 @@ class RunningDesk:
             down=dict(office.patience.down),
             jobs_failing=office.jobs.failing,
             inbox=len(office.inbox),
-            firing=len(office.alerts.firing),
+            firing=len(office.alerting.firing),
             latency_p50_ms=p50_ms,
             latency_p99_ms=p99_ms,
             counts=office.metrics.counts(),
@@ -147,9 +149,15 @@ class IdleDesk:
     """The `Desk` where no pipeline runs: it tells what is known."""
 
     def __init__(
-        self, identity: StoreIdentity, fleet: Fleet, state: SmallState, metrics: Metrics
+        self,
+        identity: StoreIdentity,
+        fleet: Fleet,
+        state: SmallState,
+        alerts: AlertLog,
+        metrics: Metrics,
     ) -> None:
         self._identity = identity
+        self._alerts = alerts
         self._fleet = fleet
         self._state = state
         self._metrics = metrics
@@ -162,7 +170,7 @@ class IdleDesk:
             down={},
             jobs_failing={},
             inbox=0,
-            firing=len(self._state.firing()),
+            firing=sum(_is_known(alert) for alert in self._alerts.open_alerts()),
             latency_p50_ms=0.0,
             latency_p99_ms=0.0,
             counts=self._metrics.counts(),
@@ -183,6 +191,11 @@ class IdleDesk:
     def resend(self, since_ms: int) -> ResendAnswer:
         del since_ms
         raise NoPipeline("no collector runs here: start it, then ask the gateways again")
+
+
+def _is_known(alert: Alert) -> bool:
+    """People should know of it."""
+    return alert.state is not AlertState.PENDING and not alert.replayed
 
 
 def _view(record: GatewayRecord, fleet: Fleet, ledgers: Mapping[str, EpochLedger]) -> GatewayView:

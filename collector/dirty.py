@@ -1,5 +1,7 @@
 """Dirty: which meters' days are to be settled (again); the port to where that is kept.
 
+Another book of the same kind holds what was settled and no rule has looked at yet.
+
 A day is marked in the same transaction that records the deliveries which touched it, so a crash
 loses no mark. Whoever settles takes marks, settles, and clears them: a mark that was set again in
 between has a new number and stays.
@@ -46,6 +48,10 @@ class DirtyBook(Protocol):
 
     def clear_dirty(self, days: Sequence[DirtyDay]) -> None:
         """Take marks away, each only if its number is still the same."""
+        ...
+
+    def forget_before(self, day_ms: int) -> int:
+        """Drop marks of days that begin before then, whatever their number; how many."""
         ...
 
 

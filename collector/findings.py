@@ -21,6 +21,7 @@ class FindingKind(StrEnum):
     ROLLOVER = "rollover"
     JUMP = "jump"
     UNIT = "unit"
+    GAIN = "gain"  # it counts otherwise than before, or than its power says
     GLITCH = "glitch"
     SOFT_LIMIT = "soft_limit"
     CLOCK = "clock"  # a gateway's clock is off
@@ -29,7 +30,6 @@ class FindingKind(StrEnum):
     SUM = "sum"  # main against its sub-meters
     MONTH_SUM = "month_sum"  # days against the month
     LAW = "law"  # our own intervals do not add up: a mistake of this software
-    FALL = "fall"  # open: not enough readings yet to say what it was
 
 
 class Finding(Struct, frozen=True, kw_only=True):

@@ -120,6 +120,14 @@ class IntervalStore(Protocol):
         """Windows that start in `[start_ms, end_ms)`, by (meter, quantity); none empty."""
         ...
 
+    def drop_quarters(self, before_ms: int) -> int:
+        """Forget 15-minute rows, of counters and gauges, of months (UTC) that ended by then.
+
+        Hours, days, months and figures stay for good. Returns the start of the oldest month that
+        is kept; no quarter before it is left.
+        """
+        ...
+
     def write_figures(self, figures: Sequence[Figure]) -> None:
         """Keep all of it durably, in place of what stands under (subject, id, day, name)."""
         ...

@@ -38,6 +38,7 @@ class Patience:
         self._clock = clock
         self._jitter = jitter
         self.down: dict[str, str] = {}  # what fails now -> its last message
+        self._down_ms: dict[str, int] = {}  # since when, monotonic
 
     def until_done(self, what: str, act: Callable[[], T]) -> Outcome[T]:
         """Do `act`; its permanent errors are the caller's."""
@@ -49,6 +50,7 @@ class Patience:
             except TransientError as error:
                 if what not in self.down:
                     log.error("part.down", part=what, error=str(error))
+                    self._down_ms[what] = self._clock.monotonic_ms()
                 self.down[what] = str(error)
                 asked_s = getattr(error, "retry_after_s", None)
                 own_s = pause_s * (0.5 + self._jitter())
@@ -63,7 +65,16 @@ class Patience:
             self._is_back(what, since_ms)
             return Outcome(done=True, value=value)
 
+    def away_s(self, *parts: str) -> float:
+        """For how long, in real seconds, the first of these parts to fail has been failing.
+
+        Above 0 from the first failure on.
+        """
+        since = [since_ms for what, since_ms in list(self._down_ms.items()) if what in parts]
+        return (self._clock.monotonic_ms() - min(since) + 1) / 1000 if since else 0.0
+
     def _is_back(self, what: str, since_ms: int) -> None:
+        self._down_ms.pop(what, None)
         if self.down.pop(what, None) is not None:
             held_s = (self._clock.monotonic_ms() - since_ms) / 1000
             log.warning("part.back", part=what, after_s=round(held_s, 1))

@@ -10,7 +10,10 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct, structs
 
-from collector.alert import AlertBook
+from collector.alerting.evaluate.heard import GatewayWord, Heard
+from collector.alerting.evaluate.readings import Readings
+from collector.alerting.lifecycle import AlertBook
+from collector.alerting.service import Alerting, ReadingTurn, judge_readings
 from collector.answer import Answers
 from collector.arrivals import Arrivals
 from collector.coherence import Coherence
@@ -19,7 +22,6 @@ from collector.metrics import Metrics
 from collector.patience import Outcome, Patience
 from collector.receive import Decompress, Opened, Poison, PoisonReason, open_batch, open_state
 from collector.small_state import (
-    AlertEntry,
     GatewayRecord,
     Quarantined,
     Record,
@@ -57,7 +59,9 @@ class Parts(Struct, frozen=True, kw_only=True):
     marks: DirtyMarks
     arrivals: Arrivals
     receiver: Receiver
-    alerts: AlertBook
+    alerting: Alerting
+    readings: Readings
+    heard: Heard
     answers: Answers
     clock: Clock
     metrics: Metrics
@@ -97,25 +101,39 @@ class _Written(Struct, frozen=True, kw_only=True):
 
 
 class Pipeline:
-    """One thread runs it; the receiver, the alerts and the store's writes are its alone."""
+    """One thread runs it; the receiver and the store's writes are its alone.
+
+    Attributes:
+        busy_ms: when the group under way was begun, by the monotonic clock; None between two.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self.busy_ms: int | None = None
         self._links: dict[str, GatewayRecord] = {
             record.gateway: record for record in parts.state.gateways()
         }
 
     def ingest(self, group: Sequence[Delivery], acknowledge: Callable[[Delivery], None]) -> None:
         """Take one group all the way; when the collector stops in between, nothing is lost."""
+        self.busy_ms = self._parts.clock.monotonic_ms()
+        try:
+            self._ingest(group, acknowledge)
+        finally:
+            self.busy_ms = None
+
+    def _ingest(self, group: Sequence[Delivery], acknowledge: Callable[[Delivery], None]) -> None:
         work = self._sort(group)
         if not self._part(work):
             return
         verdict = self._judge(work.fresh)
         if (written := self._write(work, verdict)) is None:
             return
-        record = self._changes(work, verdict, written)
-        if not self._patiently("record", lambda: self._parts.state.record(record)).done:
-            return
+        with self._parts.alerting.turn() as book:
+            record = self._changes(work, verdict, written, book)
+            if not self._patiently("record", lambda: self._parts.state.record(record)).done:
+                return
+            self._parts.alerting.kept(record.steps)
         self._parts.marks.written(record.dirty)
         for delivery in group:
             acknowledge(delivery)
@@ -257,11 +275,14 @@ class Pipeline:
 
     # ---- record
 
-    def _changes(self, work: _Sorted, verdict: Verdict, written: _Written) -> Record:
+    def _changes(
+        self, work: _Sorted, verdict: Verdict, written: _Written, book: AlertBook
+    ) -> Record:
         """Everything this group changes in the small state, for one transaction."""
         now_ms = self._parts.clock.now_ms()
         batches = [one.opened.batch for one in work.fresh]
         self._parts.arrivals.note(written.rows, batches, now_ms)
+        self._note_heard(work, written, now_ms)
         ledgers = self._record_batches(work)
         for topic, leaf, delivery in work.spoken:
             ledgers |= self._hear(topic, leaf, delivery, now_ms)
@@ -272,13 +293,16 @@ class Pipeline:
         for entry in quarantined:
             self._parts.metrics.quarantined(entry.reason)
             log.warning("quarantine", gateway=entry.gateway, reason=entry.reason)
+        turn = self._observe(verdict, now_ms, book)
         return Record(
             batches=[_stored(one.opened, now_ms) for one in work.fresh]
             + [_set_aside(p.poison, now_ms) for p in work.poisoned if p.poison.key],
             ledgers=[(gateway, epoch, led) for (gateway, epoch), led in ledgers.items()],
             quarantined=quarantined,
             gateways=[self._links[topic.gateway] for topic, _, _ in work.spoken],
-            alerts=self._observe(verdict, now_ms),
+            steps=turn.steps,
+            standing=turn.standing,
+            judged=self._parts.readings.judged(sorted({batch.gateway for batch in batches})),
             dirty=self._parts.marks.fresh(written.rows),
         )
 
@@ -313,6 +337,8 @@ class Pipeline:
             log.warning("state.unreadable", gateway=topic.gateway, error=str(error))
             return {}
         self._links[topic.gateway] = _with_state(known, state, now_ms)
+        offset_ms = None if delivery.retained else now_ms - state.at_ms
+        self._parts.heard.words[topic.gateway] = GatewayWord(state=state, offset_ms=offset_ms)
         if self._parts.answers.outlived(state.store, state.generation):
             log.error(
                 "store.outlived",
@@ -343,23 +369,25 @@ class Pipeline:
                 self._parts.metrics.lost_batches.inc(len(lost))
                 log.error("gateway.lost", gateway=gateway, epoch=epoch, batches=len(lost))
 
-    def _observe(self, verdict: Verdict, now_ms: int) -> list[AlertEntry]:
+    def _note_heard(self, work: _Sorted, written: _Written, now_ms: int) -> None:
+        """Signs of life: what no broker had kept, and readings."""
+        heard, mono_ms = self._parts.heard, self._parts.clock.monotonic_ms()
+        gateways = {batch.gateway for batch, _ in work.batches}
+        gateways |= {
+            topic.gateway
+            for topic, leaf, delivery in work.spoken
+            if leaf is Leaf.STATE and not delivery.retained
+        }
+        for gateway in gateways:
+            heard.spoke(gateway, now_ms, mono_ms)
+        heard.rows(written.rows, mono_ms)
+
+    def _observe(self, verdict: Verdict, now_ms: int, book: AlertBook) -> ReadingTurn:
         """What is suspect wakes nobody."""
         looked = self._parts.suspects.look(verdict.rows, now_ms=now_ms, beside=verdict.rejections)
         for suspect in looked.suspects:
             self._parts.metrics.suspected(suspect.reason)
-        entries = self._parts.alerts.observe(looked.rows, now_ms=now_ms)
-        for entry in entries:
-            self._parts.metrics.alerted(entry.state)
-            log.warning(
-                "alert",
-                state=entry.state,
-                rule=entry.rule,
-                meter=entry.meter,
-                value=entry.value,
-                bound=entry.bound,
-            )
-        return entries
+        return judge_readings(book, self._parts.readings, looked.rows, now_ms)
 
 
 def _written(rows: list[Row], refusals: Sequence[Refusal], now_ms: int) -> _Written:

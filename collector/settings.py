@@ -102,6 +102,23 @@ class DailySettings(Strict):
         return Every(width_ms=DAY_MS, delay_ms=hours * 3_600_000 + minutes * 60_000)
 
 
+class WarningSettings(Strict):
+    """Rules on settled figures, data quality and budgets (预警) look at what is new.
+
+    Attributes:
+        grace_min: so long after its end a day or a month is looked at.
+        look_back_days: what is settled anew and older is not judged any more.
+    """
+
+    enabled: bool = True
+    every_min: Literal[5, 10, 15, 20, 30, 60] = 15
+    grace_min: Annotated[int, Field(ge=0, le=720)] = 30
+    look_back_days: Annotated[int, Field(ge=1, le=800)] = 92
+
+    def schedule(self) -> Every:
+        return Every(width_ms=self.every_min * 60_000)
+
+
 class VerificationSettings(DailySettings):
     """日校核."""
 
@@ -124,6 +141,7 @@ class JobsSettings(Strict):
 
     settlement: SettlementSettings = SettlementSettings()
     verification: VerificationSettings = VerificationSettings()
+    warning: WarningSettings = WarningSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     catch_up_days: Annotated[int, Field(ge=1, le=366)] = 31
     keep_runs_days: Annotated[int, Field(ge=1)] = 90
@@ -140,7 +158,9 @@ class CollectorSettings(Strict):
             of the fleet's districts.
         client_id: names the collector's session at the broker; collectors that share a store need
             one each. Left out, `collector-` and the store's id.
+        notify: whether people are told of alerts, as the configuration's `notify.yaml` says.
         keep_batches_days: how long a delivered batch is told from another by its digest.
+        keep_quarters_days: how long 15-minute rows stay; left out, for good. Whole months go.
     """
 
     config: Path
@@ -153,8 +173,10 @@ class CollectorSettings(Strict):
     group: GroupSettings = GroupSettings()
     api: ApiSettings = ApiSettings()
     rules: tuple[RuleSettings, ...] = ()
+    notify: bool = True
     clock: ReplaySettings | None = None
     keep_batches_days: Annotated[int, Field(ge=1)] = 90
+    keep_quarters_days: Annotated[int, Field(ge=62)] | None = None
     jobs: JobsSettings = JobsSettings()
 
 

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from collector.alerting.alert import Alert, Transition
+from collector.alerting.log import Judged
 from metering.batch import BatchKey
 from metering.delivery.receiver import EpochLedger
 
@@ -52,22 +54,13 @@ class GatewayRecord(Struct, frozen=True, kw_only=True):
     link_ms: int
 
 
-class AlertEntry(Struct, frozen=True, kw_only=True):
-    """One transition of an alert, by the time of the reading that caused it."""
-
-    rule: str
-    meter: str
-    state: str
-    at_ms: int
-    value: float
-    bound: float
-    recorded_ms: int
-
-
 class Record(Struct, frozen=True, kw_only=True):
     """What one group of deliveries changes, kept in one transaction.
 
     Attributes:
+        steps: what alerts did, in order.
+        standing: alerts that took no step and remember something new.
+        judged: how far readings are judged, of the gateways that sent some.
         dirty: (meter, day_ms) pairs to mark: days in Shanghai whose readings changed.
     """
 
@@ -75,7 +68,9 @@ class Record(Struct, frozen=True, kw_only=True):
     ledgers: Sequence[tuple[str, str, EpochLedger]] = ()  # gateway, epoch, ledger
     quarantined: Sequence[Quarantined] = ()
     gateways: Sequence[GatewayRecord] = ()
-    alerts: Sequence[AlertEntry] = ()
+    steps: Sequence[Transition] = ()
+    standing: Sequence[Alert] = ()
+    judged: Sequence[Judged] = ()
     dirty: Sequence[tuple[str, int]] = ()
 
 
@@ -100,14 +95,6 @@ class SmallState(Protocol):
 
     def rewind(self, since_ms: int, generation: int) -> dict[tuple[str, str], EpochLedger]:
         """Forget that batches received since then are stored; returns the ledgers that changed."""
-        ...
-
-    def firing(self) -> dict[tuple[str, str], AlertEntry]:
-        """The alerts that fire, by (rule, meter)."""
-        ...
-
-    def alert_entries(self, limit: int) -> list[AlertEntry]:
-        """The newest transitions first."""
         ...
 
     def quarantine(self, limit: int) -> list[Quarantined]:

@@ -4,7 +4,7 @@ Looks at what settlement made of the day, at what was refused, at how much came 
 figures as series and the findings in place of an earlier list of the same day. Repeatable.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 
 import numpy as np
@@ -12,10 +12,12 @@ import structlog
 from msgspec import Struct, structs
 
 from collector.arrivals import CAME, DRIFT, IN_TIME, Arrivals, counted
+from collector.dirty import DirtyBook
 from collector.entries import EntryBook, EntryKind
 from collector.epoch_book import EpochBook
-from collector.findings import Finding, FindingBook
+from collector.findings import Finding, FindingBook, FindingKind
 from collector.fleet.index import Fleet, MeterEntry
+from collector.gain_check import DayGains, GainParts, check_gains
 from collector.intervals import Figure, Intervals, IntervalStore, Subject
 from collector.quality.cycles import cycles
 from collector.quality.figures import (
@@ -30,6 +32,7 @@ from collector.quality.month import UNSURE, gained
 from collector.quality.thresholds import Thresholds
 from collector.settle.cells import DAY_MS, Width, month_start_ms
 from collector.settle.counters import counter_of
+from collector.settle.day_class import Calendar, DayClass
 from collector.settle.series import PER_UNIT, Ints, Mask
 from collector.settlement.change import picked
 from collector.settlement.service import Progress, Unwatched
@@ -43,6 +46,7 @@ from metering.quantity import QUANTITIES, Kind
 
 log = structlog.get_logger()
 
+EVERYBODY = "*"  # in place of a meter's id: the figures of all of a day are new
 _AT_ONCE = 200  # meters
 _MOST_AGAIN = 31  # days
 # A meter answered if any of these came.
@@ -62,7 +66,11 @@ class DayNotOver(PermanentError):
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What the verification works with; `app` wires it."""
+    """What the verification works with; `app` wires it.
+
+    Attributes:
+        settled: where days are marked whose figures are new, under `EVERYBODY`; None: nobody looks.
+    """
 
     store: ReadingStore
     intervals: IntervalStore
@@ -73,6 +81,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     arrivals: Arrivals
     clock: Clock
     thresholds: Thresholds = Thresholds()
+    classify: Callable[[int], DayClass] = Calendar(years=frozenset(), days={}).classify
+    settled: DirtyBook | None = None
 
 
 class Verification:
@@ -152,9 +162,13 @@ class Verification:
         days = self._with_last(facts.days, day_ms)
         span = (day_ms, day_ms + DAY_MS)
         sums = self._check([(span, family)], *span, Width.HOUR)
+        since = self._since(day_ms)
+        gains = self._gains(family, day_ms, since)
         facts.figures += group_figures(days, day_ms)
-        facts.figures += _sum_figures(sums, day_ms)
+        facts.figures += _sum_figures(sums, day_ms) + gains.figures
         parts.intervals.write_figures(facts.figures)
+        if parts.settled is not None:
+            parts.settled.mark_dirty([(EVERYBODY, day_ms)])
         found = find(
             DayFacts(
                 day_ms=day_ms,
@@ -163,7 +177,8 @@ class Verification:
                 months=facts.months,
                 residuals=facts.residuals,
                 clocks_s=self._clocks(day_ms),
-                since=self._since(day_ms),
+                since=since,
+                gains=gains.departures,
             ),
             parts.fleet,
             parts.thresholds,
@@ -310,6 +325,22 @@ class Verification:
             self._parts.intervals.intervals(sorted(meters), width, start_ms, end_ms),
             tolerance=bounds.sub_meters.value,
             least_judged=bounds.comparable.value,
+        )
+
+    def _gains(self, family: Family, day_ms: int, since: Mapping[Key, int]) -> DayGains:
+        parts = self._parts
+        known = {meter: at for (_, kind, meter), at in since.items() if kind is FindingKind.GAIN}
+        return check_gains(
+            GainParts(
+                store=parts.store,
+                intervals=parts.intervals,
+                fleet=parts.fleet,
+                thresholds=parts.thresholds,
+                classify=parts.classify,
+            ),
+            family,
+            day_ms,
+            known,
         )
 
     def _clocks(self, day_ms: int) -> dict[str, float]:

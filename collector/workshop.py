@@ -10,27 +10,35 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from collector.adapters.calendar import WarningCalendar, load_calendar
+from collector.adapters.calendar import WarningCalendar, load_calendar, load_hours
 from collector.adapters.folder_lock import FolderLock
 from collector.adapters.sql import SqlSmallState
+from collector.alerting.budgets.folder import load_budgets
+from collector.alerting.rule import Rule
+from collector.alerting.settled import SettledRules
 from collector.arrivals import Arrivals
+from collector.doors.backtest import backtest_door
 from collector.doors.editing import Turn, editing_door
 from collector.doors.export import export_door
 from collector.doors.quality import quality_door
 from collector.doors.settling import settling_door
 from collector.editing.editor import Editor
 from collector.editing.intake import Intake
+from collector.editing.measured import Measured
 from collector.editing.proposal import Office
 from collector.fleet.check import load_fleet
 from collector.fleet.codes import local_day
 from collector.fleet.index import Fleet
 from collector.intervals import IntervalStore
 from collector.jobs.settling import Settling
+from collector.known import Names
 from collector.marks import DirtyMarks
 from collector.metrics import Metrics
+from collector.playback import Playback
 from collector.quality.thresholds import load_thresholds
 from collector.settings import CollectorSettings, DuckDbSettings, InfluxSettings
 from collector.settlement.service import Parts, Settlement
+from collector.settlement.silence import mark_silent
 from collector.store import ReadingStore, StoreIdentity
 from collector.verification import Parts as VerificationParts
 from collector.verification import Verification
@@ -72,6 +80,7 @@ class Workshop:
             undo.callback(self.store.close)
             self.state = SqlSmallState(settings.state_url or f"sqlite:///{data / 'state.sqlite'}")
             undo.callback(self.state.close)
+            self.hours = load_hours(folder / settings.config)
             self.marks = DirtyMarks()
             self.arrivals = Arrivals()
             self.metrics = Metrics()
@@ -80,6 +89,8 @@ class Workshop:
                 self._settlement(folder / settings.config), self.store, self.fleet, self.clock
             )
             undo.callback(self.settling.stop)
+            self.playback = self._playback(folder / settings.config)
+            undo.callback(self.playback.stop)
             self._undo = undo.pop_all()
 
     def _settlement(self, config: Path) -> Settlement:
@@ -94,6 +105,7 @@ class Workshop:
                 fleet=self.fleet,
                 clock=self.clock,
                 classify=WarningCalendar(load_calendar(config)).classify,
+                settled=self.state.settled_book,
             )
         )
 
@@ -109,8 +121,21 @@ class Workshop:
                 arrivals=self.arrivals,
                 clock=self.clock,
                 thresholds=load_thresholds(config),
+                classify=load_calendar(config).classify,
+                settled=self.state.settled_book,
             )
         )
+
+    def mark_silent(self, day_ms: int) -> list[str]:
+        """Mark a day that is over for the meters that it is not settled for; return them."""
+        return mark_silent(self.fleet, self.store, self.intervals, self.state.dirty_book, day_ms)
+
+    def _playback(self, config: Path) -> Playback:
+        def settled(rules: tuple[Rule, ...]) -> SettledRules:
+            budgets = load_budgets(config, self.fleet)
+            return SettledRules(rules, self.intervals, self.fleet, self.hours, budgets)
+
+        return Playback(self.store, self.fleet, self.hours, settled, self.clock)
 
     def claim(self) -> StoreIdentity:
         """The store says who it is; a new one takes the fleet's id, another's is refused."""
@@ -123,18 +148,21 @@ class Workshop:
             turn: whoever writes readings takes turns with others who do.
         """
         book = self.state.entry_book
+        names = Names(self.fleet, self.store, self.intervals)
         office = Office(fleet=self.fleet, store=self.store, intervals=self.intervals, book=book)
-        intake = Intake(self.fleet, self.store, self.state.dirty_book)
+        intake = Intake(self.fleet, self.store, self.state.dirty_book, Measured(self.store, book))
         return (
-            editing_door(Editor(office), book, intake, self.clock, turn),
-            export_door(self.fleet, self.store, self.intervals),
+            editing_door(Editor(office), book, intake, names, self.clock, turn),
+            export_door(self.fleet, self.store, self.intervals, names),
             settling_door(self.settling, self.state.dirty_book),
+            backtest_door(self.playback, self.fleet),
             quality_door(
                 self.verification,
                 self.state.finding_book,
                 self.intervals,
                 self.fleet,
                 self.clock,
+                names,
             ),
         )
 

@@ -22,16 +22,19 @@ class Finding:
         line: 1-based; 0 where the mistake has no line (the file cannot be read).
         key: the key path, empty for the file as a whole.
         message: what was asked, what came, what to do.
+        warning: the document is taken all the same; somebody should look at it.
     """
 
     file: str
     line: int
     key: str
     message: str
+    warning: bool = False
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        mark = "warning" if self.warning else ""
+        return ": ".join(part for part in (place, mark, self.key, self.message) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,13 @@ class Problem:
         path: the key path of the value at fault.
         message: what was asked, what came, what to do.
         other: the key path that the value clashes with, if it clashes; its line is added.
+        warning: as in `Finding`.
     """
 
     path: KeyPath
     message: str
     other: KeyPath | None = None
+    warning: bool = False
 
 
 class DocumentInvalid(PermanentError):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -29,7 +29,7 @@ class Document(Generic[M]):
         message = problem.message
         if problem.other is not None:
             message = f"{message} (first in line {self.tree.line(problem.other)})"
-        return self.tree.finding(problem.path, message)
+        return replace(self.tree.finding(problem.path, message), warning=problem.warning)
 
 
 def load(path: Path, model: type[M], check: Check[M] | None = None) -> M:

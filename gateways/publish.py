@@ -277,6 +277,7 @@ class Publisher:
                 backlog=self._sender.backlog(),
                 unsealed=self.keeper.unsealed,
                 corrupt=corrupt,
+                limit=self.keeper.size_limit,
             ),
             store=self._sender.store,
             generation=self._sender.generation,

@@ -123,12 +123,18 @@ class BusHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SpoolState(Struct, frozen=True, kw_only=True):
-    """How full the spool is. `size` is its bytes on disk, `backlog` its uncommitted batches."""
+    """How full the spool is.
+
+    Attributes:
+        size, limit: bytes on disk, and how many there may be; 0: not said.
+        backlog: its uncommitted batches.
+    """
 
     size: _Count
     backlog: _Count
     unsealed: _Count
     corrupt: _Count = 0  # files set aside since the spool's folder was made
+    limit: _Count = 0
 
 
 class State(Struct, frozen=True, kw_only=True):

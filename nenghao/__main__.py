@@ -18,6 +18,7 @@ from nenghao.say import FOUND, say_error
 
 _EXTRAS = {
     "fleet": "collector",
+    "rule": "collector",
     "gateway": "gateway",
     "meter": "gateway",
     "collector": "collector",
@@ -26,6 +27,9 @@ _EXTRAS = {
     "correct": "collector",
     "entry": "collector",
     "job": "collector",
+    "alert": "collector",
+    "silence": "collector",
+    "notify": "collector",
     "settle": "collector",
     "total": "collector",
     "verify": "collector",

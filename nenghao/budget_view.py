@@ -84,7 +84,9 @@ def say_check(
             "每表 平均/最坏 ms",
             "响应 ms",
         )
-        say_table(columns, map(_meter_row, _alike(budget.meters)), title=title)
+        say_table(
+            columns, map(_meter_row, _alike(budget.meters)), title, texts=(0, 1), spare=(4, 7)
+        )
     if budgets:
         _say_buses(budgets, lines)
     errors = len(inspection.errors)
@@ -134,7 +136,7 @@ def _blocks(meter: MeterBudget) -> Iterable[str]:
 def _say_buses(budgets: Sequence[BusBudget], lines: Sequence[Serial | None]) -> None:
     columns = ("总线 bus", "线路", "表 (个)", "平均 (s)", "最坏 (s)", "可用 (s)", "占用", "结论")
     rows = (_bus_row(budget, serial) for budget, serial in zip(budgets, lines, strict=True))
-    say_table(columns, rows, title="总线时间 bus time")
+    say_table(columns, rows, "总线时间 bus time", texts=(7,), right=(2, 3, 4, 5, 6))
     say(
         f"可用 = 周期减去 {RESERVE:.0%}（留给不应答的表）；平均占用超过 {HIGHEST_SHARE:.0%}，"
         "或最坏的一个周期放不下，即不合格"

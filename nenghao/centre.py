@@ -66,25 +66,38 @@ class Centre:
 
         Raises:
             CentreAway: nobody answers, or the store is away.
-            CentreRefused: the answer is no; the message says why.
+            CentreRefused: the answer is no; the message is the centre's own, for people.
         """
         asked = f"{method} {str(self._client.base_url).rstrip('/')}{path}"
         try:
             answer = self._client.request(method, path, params=params, json=json, timeout=timeout_s)
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
-            message = f"{asked}: {error.response.status_code} {error.response.text}"
-            kind = (
-                CentreAway
-                if error.response.status_code == httpx.codes.SERVICE_UNAVAILABLE
-                else CentreRefused
-            )
-            raise kind(message) from error
+            raise _failure(asked, error.response) from error
         except httpx.HTTPError as error:
             raise CentreAway(
                 f"{asked}: no collector answers ({error}); start it, or name it with --api"
             ) from error
         return answer.json()
+
+
+def _failure(asked: str, response: httpx.Response) -> CentreAway | CentreRefused:
+    """What the centre says of itself; transport is told only where it says nothing for people."""
+    said = _detail(response)
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return CentreAway(f"{said or response.text} ({asked})")
+    return CentreRefused(said or f"{asked}: {response.status_code} {response.text}")
+
+
+def _detail(response: httpx.Response) -> str:
+    """The `detail` of a refusal that is ours; the framework's own is a list, or a bare phrase."""
+    try:
+        body = response.json()
+    except ValueError:
+        return ""
+    detail = body.get("detail") if isinstance(body, dict) else None
+    ours = isinstance(detail, str) and detail != response.reason_phrase
+    return str(detail) if ours else ""
 
 
 @contextmanager

@@ -1,13 +1,17 @@
 """Entry view: entries and outcomes, as the centre gives them -> lines for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
+from msgspec import Struct
 
-from collector.editing.period import shown, shown_span
+from collector.editing.period import shown
+from collector.editing.rows import rounded
 from collector.settle.counters import unit_of
 from metering.quantity import QUANTITIES
+from nenghao.effect_view import demand_done, effect_document, say_effect
+from nenghao.following import Effect
 from nenghao.say import FOUND, say, say_error, say_json, say_table
 
 _KINDS = {
@@ -18,44 +22,56 @@ _KINDS = {
     "out_of_service": "停用",
     "undo": "撤销",
 }
-COLUMNS = ("号", "类别", "表、量", "时间", "原值 → 值", "谁、为什么", "状态")
+COLUMNS = ("号", "类别", "表、量", "时间", "原值 → 值", "谁、为什么")
 
 
 def entry_row(entry: dict[str, Any], undone_by: int | None) -> tuple[Any, ...]:
-    """One entry as a row of the table."""
+    """One entry as a row of the table; cells of several short lines, so that it stays narrow."""
     quantity = "全部" if entry["quantity"] == "*" else entry["quantity"]
     made = shown(entry["made_ms"] // 60_000 * 60_000)
     return (
         entry["number"] or "-",
-        _KINDS[entry["kind"]],
+        f"{_KINDS[entry['kind']]}\n{_state(entry, undone_by)}",
         f"{entry['meter']}\n{quantity}",
-        _when(entry),
+        "\n".join(_when(entry)),
         _values(entry),
         f"{entry['author']} {made}\n{entry['reason']}",
-        _state(entry, undone_by),
     )
 
 
-def _when(entry: dict[str, Any]) -> str:
-    """A span, or one instant; days without the time of day."""
+def _when(entry: dict[str, Any]) -> Iterator[str]:
+    """A span, or one instant; whole days without the time of day."""
     start_ms, end_ms = entry["start_ms"], entry["end_ms"]
-    if end_ms is None and entry["kind"] == "out_of_service":
-        return shown_span(start_ms, None)
+    start, start_time = _day_and_time(start_ms)
     if end_ms is None or end_ms - start_ms == 1:
-        return shown(start_ms)
-    edges = (shown(start_ms), shown(end_ms))
-    if all(edge.endswith(_MIDNIGHT) for edge in edges):
-        edges = (edges[0].removesuffix(_MIDNIGHT), edges[1].removesuffix(_MIDNIGHT))
-    return " 至\n".join(edges)
+        yield start
+        if start_time:
+            yield start_time
+        if entry["kind"] == "out_of_service":
+            yield "至 另行通知"
+        return
+    end, end_time = _day_and_time(end_ms)
+    yield start
+    if not start_time and not end_time:
+        yield f"至 {end}"
+    elif start == end:
+        yield f"{start_time or '00:00'} 至 {end_time}"
+    else:
+        yield f"{start_time or '00:00'} 至"
+        yield end
+        yield end_time or "00:00"
 
 
-_MIDNIGHT = " 00:00"
+def _day_and_time(at_ms: int) -> tuple[str, str]:
+    """Midnight has no time."""
+    day, _, time = shown(at_ms).partition(" ")
+    return day, "" if time == "00:00" else time
 
 
 def _state(entry: dict[str, Any], undone_by: int | None) -> str:
     if entry["undoes"] is not None:
-        return f"撤销第 {entry['undoes']} 号"
-    return f"已由第 {undone_by} 号撤销" if undone_by is not None else "有效"
+        return f"第 {entry['undoes']} 号"
+    return f"撤于 {undone_by} 号" if undone_by is not None else "有效"
 
 
 def _values(entry: dict[str, Any]) -> str:
@@ -64,23 +80,42 @@ def _values(entry: dict[str, Any]) -> str:
     if entry["closing"] is not None:
         closing = _number(entry["closing"], quantity)
         return f"止码 {closing}\n起码 {value}"
-    return f"{before or '无'} → {value or '无'}"
+    return f"{before or '无'}\n→ {value or '无'}"
 
 
 def _number(value: float | None, quantity: str) -> str:
     if value is None:
         return ""
-    return f"{value:.10g} {unit_of(quantity) if quantity in QUANTITIES else ''}".rstrip()
+    return f"{rounded(value)} {unit_of(quantity) if quantity in QUANTITIES else ''}".rstrip()
 
 
-def say_outcome(outcome: dict[str, Any], *, dry_run: bool = False, json: bool = False) -> None:
-    """What became of what was asked; exit 1 if it was refused."""
+class Told(Struct, frozen=True, kw_only=True):
+    """What is told beside the entries themselves.
+
+    Attributes:
+        effect: what settling them changed; None if they were not settled.
+        later: when they will be, for a person.
+    """
+
+    dry_run: bool = False
+    effect: Effect | None = None
+    later: str = ""
+
+
+def say_outcome(outcome: dict[str, Any], told: Told, *, json: bool = False) -> None:
+    """What became of what was asked; exit 1 if it was refused, or could not be settled."""
     if json:
-        say_json(outcome)
+        say_json({**outcome, "settled": effect_document(told.effect)})
     else:
-        _say(outcome, dry_run=dry_run)
+        _say(outcome, dry_run=told.dry_run)
+        if told.later:
+            say(told.later)
+        if told.effect is not None:
+            say_effect(told.effect)
     if outcome["mistakes"]:
         raise typer.Exit(FOUND)
+    if told.effect is not None:
+        demand_done(told.effect.run)
 
 
 def _say(outcome: dict[str, Any], *, dry_run: bool) -> None:
@@ -94,11 +129,9 @@ def _say(outcome: dict[str, Any], *, dry_run: bool) -> None:
     for entry in outcome["repeated"]:
         say(f"第 {entry['number']} 号已有同样的登记，未再登记")
     kept = [str(entry["number"]) for entry in outcome["entries"] if entry["undoes"] is None]
-    if outcome["entries"] and not dry_run:
-        say("用量在下次结算后更新；要立即更新请运行 nenghao settle")
     if kept and not dry_run:
         say(f"撤销：nenghao entry undo {' '.join(kept)} --author … --reason …")
 
 
 def say_entries(entries: Sequence[tuple[dict[str, Any], int | None]], title: str = "") -> None:
-    say_table(COLUMNS, (entry_row(*one) for one in entries), title=title)
+    say_table(COLUMNS, (entry_row(*one) for one in entries), title, texts=(5,))

@@ -112,12 +112,13 @@ def is_crowded(bus: Document) -> bool:
 
 def _show(document: Document, wrong: list[str], spool: SpoolSettings) -> None:
     title = f"{document.get('gateway', '')}  {document.get('version', '')}"
-    say_table(("项目", "值"), _overall(document, spool), title=title)
+    say_table(("项目", "值"), _overall(document, spool), title, texts=(1,))
     if document.get("buses"):
         columns = ("总线", "周期(s)", "需要(s)", "可用(s)", "错过(次)", "状态")
-        say_table(columns, map(_bus, document["buses"]))
+        say_table(columns, map(_bus, document["buses"]), right=(1, 2, 3, 4))
     of_meters = ("仪表", "状态", "自", "身份", "缺口与备注")
-    say_table(of_meters, (_meter(*each) for each in document.get("meters", {}).items()))
+    meters = (_meter(*each) for each in document.get("meters", {}).items())
+    say_table(of_meters, meters, texts=(1, 3, 4))
     say("一切正常" if not wrong else "\n".join(f"✗ {each}" for each in wrong))
 
 

@@ -11,6 +11,8 @@ from typing import IO, Any
 import typer
 
 from collector.editing.reading_lines import RefusedLine
+from nenghao.effect_view import demand_done, effect_document, say_effect
+from nenghao.following import Effect
 from nenghao.say import FOUND, say, say_error, say_json, say_table
 
 _SHOWN = 20
@@ -22,6 +24,7 @@ class Tally:
 
     Attributes:
         kept: the first of the refused lines.
+        later: when the consumption follows, if it was not settled at once.
     """
 
     def __init__(self, file: str, report: IO[str] | None, *, dry_run: bool) -> None:
@@ -33,6 +36,7 @@ class Tally:
         self.kept: list[RefusedLine] = []
         self.notes: list[str] = []
         self.meters: set[str] = set()
+        self.later = ""
         self._writer = csv.writer(report) if report else None
         if self._writer:
             self._writer.writerow(("line", "reason", "message", "text"))
@@ -77,14 +81,18 @@ def report_to(path: Path | None) -> Iterator[IO[str] | None]:
         yield file
 
 
-def say_tally(tally: Tally, *, json: bool) -> None:
-    """What became of the file; exit 1 if any line was refused."""
+def say_tally(tally: Tally, effect: Effect | None, *, json: bool) -> None:
+    """What became of the file; exit 1 if any line was refused, or it could not be settled."""
     if json:
-        say_json(tally.document())
+        say_json({**tally.document(), "settled": effect_document(effect)})
     else:
         _say(tally)
+        if effect is not None:
+            say_effect(effect)
     if tally.refused:
         raise typer.Exit(FOUND)
+    if effect is not None:
+        demand_done(effect.run)
 
 
 def _say(tally: Tally) -> None:
@@ -93,7 +101,7 @@ def _say(tally: Tally) -> None:
             ("行", "原因", "说明", "内容"),
             ((one.line, one.reason, one.message, one.text[:80]) for one in tally.kept[:_SHOWN]),
             title="未接受的行",
-            whole=1,
+            texts=(2, 3),
         )
     if tally.refused > _SHOWN:
         say(f"… 共 {tally.refused} 行未接受，全部写入文件请用 --report")
@@ -105,3 +113,5 @@ def _say(tally: Tally) -> None:
         f"已有相同 {tally.repeated}，未接受 {tally.refused}"
         + (" (试运行，什么也没有写入)" if tally.dry_run else "")
     )
+    if tally.later:
+        say(tally.later)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateways.commission.words import chinese
 from gateways.library.file import read_model
 from gateways.library.folder import load_models
 from gateways.library.model import MeterModel, Register
@@ -13,6 +12,7 @@ from gateways.reading.plan import plan_blocks
 from gateways.strict import ContentInvalid, nearest
 from metering.errors import PermanentError
 from metering.quantity import QUANTITIES
+from metering.words import chinese
 
 MEASURES = {"electricity": "电", "solar": "光伏", "water": "水", "heat": "热", "gas": "气"}
 CONFIDENCE = {"high": "高", "medium": "中", "low": "低"}
@@ -158,5 +158,5 @@ def register_rows(model: MeterModel) -> Iterable[tuple[str, ...]]:
             register["word_order"],
             register["scale"],
             f"{register['every_s']} s" if register["every_s"] else "每周期",
-            register["uncertain"] or "",
+            "?" if register["uncertain"] else "",
         )

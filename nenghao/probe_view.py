@@ -145,7 +145,7 @@ def say_findings(findings: Findings) -> None:
         say("仍没有：有的设备反应慢，加 --timeout-ms 700 再找一遍")
         return
     columns = ("单元", "应答", "型号 model", "评分", "与型号文件的差别", "依据")
-    say_table(columns, (row for found in findings.found for row in _rows(found)))
+    say_table(columns, (row for found in findings.found for row in _rows(found)), texts=(4, 5))
     for found in findings.found:
         _say_advice(found)
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from gateways.commission.read import Line, OneReading
-from gateways.commission.words import advice, chinese, spoken
+from gateways.commission.words import advice, spoken
 from gateways.reading.meter import Meter
 from metering.quantity import QUANTITIES
+from metering.words import chinese
 from nenghao.say import say, say_table
 
 _DOUBTS = 4  # told below the table; the table has them all
@@ -58,7 +59,7 @@ def say_reading(meter: Meter, result: OneReading, *, raw: bool) -> None:
     columns = ("量 quantity", "数值", "判断", *(("地址", "字 words") if raw else ()))
     if result.reading.values:
         rows = (_row(line, raw=raw) for line in result.lines)
-        say_table(columns, rows, title=f"{meter.model.name}，单元 {meter.unit}", whole=2)
+        say_table(columns, rows, title=f"{meter.model.name}，单元 {meter.unit}", texts=(2,))
     for trouble in result.troubles:
         block = trouble.block
         say(

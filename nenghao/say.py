@@ -5,12 +5,14 @@ found something, 2 usage.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+
+from documents.finding import Finding
+from nenghao.table import columns_of, table
 
 FOUND = 1
 USAGE = 2
@@ -26,22 +28,45 @@ def say_json(value: Any) -> None:
 
 
 def say_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", whole: int = 0
+    headings: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    title: str = "",
+    *,
+    texts: Collection[int] = (),
+    right: Collection[int] = (),
+    spare: Sequence[int] = (),
 ) -> None:
-    """A table; a narrow terminal breaks cells but loses no letter.
+    """A table that fits the terminal; ids, numbers and times are never broken.
 
     Args:
-        columns: headings.
+        headings: of the columns.
         rows: as many cells each; anything that has a text.
         title: above it.
-        whole: so many columns from the left are never broken: ids that somebody copies.
+        texts: columns of prose, by place from 0: they may be broken.
+        right: columns of numbers: they stand at the right.
+        spare: columns that a narrow terminal may do without, the first one first.
     """
-    table = Table(title=title or None, header_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=number < whole)
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    _out.print(table)
+    cells = [tuple("" if cell is None else str(cell) for cell in row) for row in rows]
+    columns = columns_of(headings, texts=texts, right=right, spare=spare)
+    _out.print(table(columns, cells, title, _out.width))
+
+
+def say_findings(findings: Sequence[Finding]) -> None:
+    """Mistakes and warnings as a table; nothing where there are none."""
+    if findings:
+        say_table(
+            ("文件 file", "行 line", "键 key", "问题 message"),
+            (
+                (
+                    one.file,
+                    one.line,
+                    one.key,
+                    f"警告：{one.message}" if one.warning else one.message,
+                )
+                for one in findings
+            ),
+            texts=(3,),
+        )
 
 
 def say(text: str) -> None:

@@ -16,6 +16,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from collector.alerting.notify.document import NotifyDocument
 from collector.api import make_api
 from collector.metrics import Metrics
 from collector.receive import PoisonReason
@@ -40,6 +41,7 @@ ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "docs" / "data-contract.md"
 OPERATING = ROOT / "docs" / "operating.md"
 COMMISSIONING = ROOT / "docs" / "commissioning.md"
+ALERTS = ROOT / "docs" / "alerts.md"
 EDITING = ROOT / "docs" / "editing.md"
 EXAMPLES = ROOT / "config" / "examples"
 DOCS = tuple(sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
@@ -182,10 +184,14 @@ def test_every_word_of_the_contract_is_in_it(words: type[StrEnum]) -> None:
 
 
 def settings_of(model: type[BaseModel], path: str = "") -> dict[str, FieldInfo]:
-    """Every key that a file may hold, by its dotted path; `[]` where there may be several."""
+    """Every key that a file may hold, by its dotted path; `[]` where there may be several.
+
+    What may stand within itself is not looked into there.
+    """
     found: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
-        inner = list(models_in(field.annotation))
+    for field_name, field in model.model_fields.items():
+        name = field.alias or field_name
+        inner = [part for part in models_in(field.annotation) if part is not model]
         if not inner:
             found[path + name] = field
         several = "tuple" in str(field.annotation)
@@ -219,6 +225,30 @@ def test_every_setting_is_explained_with_its_default(service: str, model: type[B
     }
 
     assert explained == {key: default_of(field) for key, field in settings_of(model).items()}
+
+
+def notify_settings() -> dict[str, str]:
+    """Every key of `notify.yaml` with its default; of routes and matches only the first level."""
+    found = {}
+    for key, field in settings_of(NotifyDocument).items():
+        name = re.sub(r"(^|\.)(match|covers|source|target)\..*", r"\1\2", key)
+        name = re.sub(r"(_s|after_min)\.(blue|yellow|orange|red)$", r"\1", name)
+        found.setdefault(name, default_of(field) if name == key else "")
+    return found
+
+
+def test_every_setting_of_notification_is_explained_with_its_default() -> None:
+    explained = {
+        key.strip("`"): default
+        for key, default, _ in rows(between(text(ALERTS), "settings: notify"))
+    }
+    settings = notify_settings()
+
+    assert set(explained) == set(settings)
+    numbers = {key: default for key, default in settings.items() if default[:1].isdigit()}
+    assert {key: explained[key] for key in numbers} == numbers
+    required = {key for key, default in settings.items() if default == "required"}
+    assert {key for key in required if explained[key] != "required"} == set()
 
 
 def test_the_example_gateway_is_one() -> None:
@@ -289,7 +319,7 @@ def test_every_metric_is_explained() -> None:
 
 
 def test_every_path_of_the_api_is_explained() -> None:
-    api = make_api(None, None, None, Metrics())  # type: ignore[arg-type]  # nobody asks it
+    api = make_api(None, None, None, None, Metrics())  # type: ignore[arg-type]  # nobody asks it
     explained = set(re.findall(r"^\| `(?:POST )?(/[a-z]+)", text(OPERATING), re.MULTILINE))
 
     assert set(api.openapi()["paths"]) - explained == set()

@@ -37,10 +37,25 @@ class Extra(Struct, frozen=True):
     arrives_ms: int
 
 
+class Company(Struct, frozen=True, kw_only=True):
+    """What stands beside a meter; nothing is wrong with it.
+
+    Attributes:
+        main: whether the canvas is the main of the others; else it is a sub-meter of `others[0]`.
+        others: the family's other meters, the main first if it is one of them; may be empty.
+        power_kw: what the meter's own gauge says at each reading; None: it has none.
+    """
+
+    main: bool = False
+    others: tuple["Canvas", ...] = ()
+    power_kw: Floats | None = None
+
+
 class Canvas:
     """What is worked on.
 
     Attributes:
+        company: what stands beside the meter, if it does not stand alone.
         gain: by how much each step counts more than it should: 1.
         stamp_ms, arrives_ms: what the reading says of its time, and when the collector has it.
         sound: whether the reading tells the truth of its instant.
@@ -65,6 +80,7 @@ class Canvas:
         self.extras: list[Extra] = []
         self.faults: list[Fault] = []
         self.losses: list[Loss] = []
+        self.company: Company | None = None
         self.replacements: list[Replacement] = []
         self._stood = 0
         self._taken: list[tuple[int, int]] = []
@@ -95,9 +111,13 @@ class Canvas:
     def displayed(self, standing: float) -> float:
         return float(as_displayed(np.array([standing]), self.resolution)[0])
 
-    def label(self, kind: Kind, form: str, span: tuple[int, int], about: str) -> None:
+    def label(
+        self, kind: Kind, form: str, span: tuple[int, int], about: str, *, counts: bool = True
+    ) -> None:
         self.faults.append(
-            Fault(kind=kind, form=form, start_ms=span[0], end_ms=span[1], about=about)
+            Fault(
+                kind=kind, form=form, start_ms=span[0], end_ms=span[1], about=about, counts=counts
+            )
         )
 
     def consumed_in(self, first: int, last: int) -> float:

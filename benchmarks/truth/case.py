@@ -8,7 +8,8 @@ from msgspec import Struct, structs
 from benchmarks.truth import reading_faults as reading
 from benchmarks.truth import register_faults as register
 from benchmarks.truth.canvas import Canvas
-from benchmarks.truth.label import Kind, Trap
+from benchmarks.truth.family import household
+from benchmarks.truth.label import FAMILIES, Kind, Trap
 from benchmarks.truth.measured import DAY_HOURS, Floats, Stretch
 from benchmarks.truth.meter import FLOAT32, Truth, generator, meter_of
 from collector.settle.cells import DAY_MS, HOUR_MS, SHANGHAI_MS
@@ -18,6 +19,7 @@ _MONTH_DAYS = 30
 _FINE_DAYS = 31  # of one-minute readings: as many readings as three months of quarters are enough
 _RESOLUTIONS = (0.01, 0.01, 0.01, 0.1, 1.0, FLOAT32)
 _COARSE_HOURS = 4
+_SLOW = ("15m", "1h")  # a drift takes months, of which minutes would be too many
 
 # In the register first, then on the way: (fault, how many at a rate of one a month).
 _REGISTER: dict[Kind, tuple[register.Register, float]] = {
@@ -87,11 +89,11 @@ def plan(
 
 def _case(what: str, stretch: Stretch, rate: float, steps: Sequence[str], seed: int) -> Case:
     chance = generator(seed, what, stretch.name, str(rate))
+    if what in FAMILIES:
+        steps = tuple(step for step in steps if step in _SLOW) or _SLOW
     step = steps[int(chance.integers(len(steps)))]
-    resolution = _RESOLUTIONS[int(chance.integers(len(_RESOLUTIONS)))]
     mean = float(stretch.energy.mean())
-    if resolution > mean / 2:
-        resolution = 0.01
+    resolution = _digit(mean, chance)
     if what == Trap.COARSE:
         resolution = 10.0 ** np.round(np.log10(max(0.1, _COARSE_HOURS * mean)))
     return Case(
@@ -99,10 +101,16 @@ def _case(what: str, stretch: Stretch, rate: float, steps: Sequence[str], seed: 
     )
 
 
+def _digit(mean: float, chance: np.random.Generator) -> float:
+    """A last digit that a meter with that energy in an hour may have."""
+    resolution = _RESOLUTIONS[int(chance.integers(len(_RESOLUTIONS)))]
+    return 0.01 if resolution > mean / 2 else resolution
+
+
 def play(case: Case) -> Canvas:
     """Put the faults in."""
     chance = generator(case.seed, case.name)
-    canvas = Canvas(_truth(case, chance), case.resolution, chance)
+    canvas = _clean(case, chance)
     kinds = _kinds(case)
     happening = [
         (site, fault)
@@ -119,6 +127,13 @@ def play(case: Case) -> Canvas:
     if case.what == Trap.SHUFFLED:
         _shuffle(canvas)
     return canvas
+
+
+def _clean(case: Case, chance: np.random.Generator) -> Canvas:
+    if case.what not in FAMILIES:
+        return Canvas(_truth(case, chance), case.resolution, chance)
+    trap = Trap(case.what) if case.trap else None
+    return household(case.stretch, case.step, case.seed, trap, _digit, chance)
 
 
 def _kinds(case: Case) -> frozenset[Kind]:

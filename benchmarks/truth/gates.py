@@ -69,6 +69,11 @@ def judge(canvas: Canvas, *, rated: bool) -> Outcome:
     )
 
 
+def settled_of(canvas: Canvas) -> Outcome:
+    """A meter with nothing wrong, settled; no gate refuses any of it."""
+    return judge(canvas, rated=True)
+
+
 def _entry(canvas: Canvas, *, rated: bool) -> MeterEntry:
     power = {"active_power_kw": canvas.truth.rated_per_hour} if rated else {}
     rolls = {QUANTITY: canvas.width} if rated and canvas.width else {}

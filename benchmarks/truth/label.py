@@ -47,7 +47,13 @@ class Trap(StrEnum):
     NIGHTS = "nights"  # generation: nothing at night
     COARSE = "coarse"  # one register step is hours of consumption
     SURGES = "surges"  # now and then an hour at four times the load
+    FAMILY = "family"  # a main, its sub-meters and an unmetered rest, as they were measured
+    FAMILY_LOAD = "family_load"  # from one day on a sub-meter has twice the load; its main as well
+    FAMILY_REST = "family_rest"  # from one day on the unmetered rest takes half as much again
 
+
+# What is played as a family: one meter by itself cannot tell a drift from another use.
+FAMILIES = frozenset({Kind.GAIN_DRIFT, Trap.FAMILY, Trap.FAMILY_LOAD, Trap.FAMILY_REST})
 
 SOFT = frozenset(
     {Kind.STUCK_GATEWAY, Kind.STUCK_METER, Kind.UNIT, Kind.CLOCK_DRIFT, Kind.GAIN_DRIFT}
@@ -56,6 +62,8 @@ SOFT = frozenset(
 # Words of our own for what is neither a reason, nor a rule, nor an ending.
 REPEATED, OTHER_VALUE = "repeated", "other_value"  # the store: the same instant again
 ESTIMATED = "estimated"  # intervals with an estimated or missing share
+GAIN = "gain"  # the daily verification: this meter counts otherwise than before
+GAIN_EITHER = "gain_either"  # the same: this one or another, that varies just as it does
 
 Words = frozenset[str]
 
@@ -99,7 +107,7 @@ ACCEPTS: dict[Kind, Accepts] = {
     Kind.CLOCK_STEP: Accepts(_LEFT_OUT | _CLOCK | _STILL | {Ending.JUMP}, _CLOCK),
     Kind.CLOCK_DRIFT: Accepts(_CLOCK | {Rule.DRIFT}, _CLOCK | {Rule.DRIFT}),
     Kind.GAIN_DRIFT: Accepts(
-        frozenset({Rule.DRIFT}), frozenset({Rule.DRIFT}), frozenset({Rule.SOFT_LIMIT})
+        frozenset({GAIN, GAIN_EITHER}), frozenset({GAIN}), frozenset({Rule.SOFT_LIMIT})
     ),
     Kind.MISSING: Accepts(_REFUSED, _REFUSED),
 }

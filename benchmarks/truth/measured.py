@@ -10,7 +10,7 @@ clock and taken for Shanghai's.
 
 import csv
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,6 +35,8 @@ _ZERO_AT_MOST = 3  # hours of zero, where zeros are not usual
 _ZEROS_USUAL = 0.05  # share of hours at zero, of a series that has them anyway
 _HIGHEST = 8.0  # times the 99th percentile of what is not zero
 _ALIVE = 0.02  # share of hours that count something
+_AWAKE = 0.5  # the same, of a series beside another
+_SUMS = ("total_", "net_")  # columns that hold others of their file
 
 Floats = NDArray[np.float64]
 
@@ -43,23 +45,30 @@ class Hourly(Struct, frozen=True, kw_only=True):
     """Energy by the hour.
 
     Attributes:
+        kind: what is measured, as far as file or column say: electricity, gas, solar.
         first_ms: the start of the first hour.
         energy: n hours, in the counter's unit; NaN where nothing was measured.
         bad: n; whether a weak label says that something was wrong.
     """
 
     name: str
+    kind: str
     first_ms: int
     energy: Floats
     bad: NDArray[np.bool_]
 
 
 class Stretch(Struct, frozen=True, kw_only=True):
-    """Some days of a series, without anything that looks wrong; from a midnight in Shanghai."""
+    """Some days of a series, without anything that looks wrong; from a midnight in Shanghai.
+
+    Attributes:
+        beside: other series of the same kind over the same days, as far as they are clean.
+    """
 
     name: str
     start_ms: int
     energy: Floats
+    beside: tuple["Stretch", ...] = ()
 
 
 def load_folder(folder: Path) -> list[Hourly]:
@@ -88,11 +97,13 @@ def _load(file: Path, labels: dict[str, list[tuple[datetime, datetime]]]) -> Ite
             continue
         energy = _numbers(row[column] if column < len(row) else "" for row in rows[1:])
         if energy is not None:
+            labelled = _labelled(name, file)
             spans = [
                 (_ms(begin, offset_ms), _ms(end, offset_ms))
-                for begin, end in labels.get(_labelled(name, file), ())
+                for begin, end in labels.get(labelled, ())
             ]
-            yield _hourly(name, at_ms, _one_way(energy), spans)
+            kind = labelled.partition("__")[2]
+            yield _hourly((name, kind), at_ms, _one_way(energy), spans)
 
 
 def _labelled(column: str, file: Path) -> str:
@@ -138,7 +149,7 @@ def _ms(stamp: datetime, offset_ms: int) -> int:
 
 
 def _hourly(
-    name: str, at_ms: NDArray[np.int64], energy: Floats, spans: list[tuple[int, int]]
+    named: tuple[str, str], at_ms: NDArray[np.int64], energy: Floats, spans: list[tuple[int, int]]
 ) -> Hourly:
     hours = at_ms // HOUR_MS
     first = int(hours.min())
@@ -152,7 +163,8 @@ def _hourly(
     for start, end in spans:
         bad |= (starts >= start) & (starts <= end)
     energy = _bridged(np.where(seen, total, np.nan))
-    return Hourly(name=name, first_ms=first * HOUR_MS, energy=energy, bad=bad)
+    name, kind = named
+    return Hourly(name=name, kind=kind, first_ms=first * HOUR_MS, energy=energy, bad=bad)
 
 
 def _bridged(energy: Floats) -> Floats:
@@ -200,6 +212,21 @@ def stretches(series: Hourly, days: int) -> list[Stretch]:
         if counted[start] == counted[start + length]
         and alive[start + length] - alive[start] >= _ALIVE * length
     ]
+
+
+def beside(stretch: Stretch, kind: str, everything: Sequence[Hourly]) -> tuple[Stretch, ...]:
+    """Other series of a kind over the days of a stretch: a building's, or its neighbours'."""
+    found = []
+    for series in everything:
+        first = (stretch.start_ms - series.first_ms) // HOUR_MS
+        beyond = first + len(stretch.energy)
+        if first < 0 or beyond > len(series.energy) or series.name == stretch.name:
+            continue
+        energy = series.energy[first:beyond]
+        whole = series.kind == kind and not series.name.startswith(_SUMS)
+        if whole and not _suspect(series)[first:beyond].any() and (energy > 0).mean() > _AWAKE:
+            found.append(Stretch(name=series.name, start_ms=stretch.start_ms, energy=energy))
+    return tuple(found)
 
 
 def _suspect(series: Hourly) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ Inside an hour the energy follows its neighbours, with noise; each hour keeps it
 answers a few seconds after the full step, never quite at the same one.
 """
 
+from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
@@ -62,19 +63,33 @@ def meter_of(stretch: Stretch, step: str, seed: int) -> Truth:
     inner_ms = min(step_ms, QUARTER_MS)
     energy = _inside(stretch.energy, HOUR_MS // inner_ms, _NOISE[step], chance)
     edges_ms = stretch.start_ms + np.arange(len(energy) + 1, dtype=np.int64) * inner_ms
-    end_ms = int(edges_ms[-1])
-    count = (end_ms - stretch.start_ms) // step_ms
-    delay = chance.integers(_ANSWERS_WITHIN_MS) + chance.integers(_JITTER_MS, size=count)
-    at_ms = stretch.start_ms + np.arange(count, dtype=np.int64) * step_ms + delay
-    # Read at the very beginning and once more at the very end, so that these days are whole.
-    at_ms[0] = stretch.start_ms
-    at_ms = np.append(at_ms, end_ms)
     total = np.concatenate(([0.0], np.cumsum(energy)))
+    return _read(stretch.name, step_ms, edges_ms, total, chance)
+
+
+def main_of(name: str, parts: Sequence[Truth], seed: int) -> Truth:
+    """A meter of all that goes through others; it answers at moments of its own."""
+    first = parts[0]
+    chance = generator(seed, "main", *(part.name for part in parts), str(first.step_ms))
+    total = np.sum([part.total for part in parts], axis=0)
+    return _read(name, first.step_ms, first.edges_ms, total, chance)
+
+
+def _read(
+    name: str, step_ms: int, edges_ms: Ints, total: Floats, chance: np.random.Generator
+) -> Truth:
+    start_ms, end_ms = int(edges_ms[0]), int(edges_ms[-1])
+    count = (end_ms - start_ms) // step_ms
+    delay = chance.integers(_ANSWERS_WITHIN_MS) + chance.integers(_JITTER_MS, size=count)
+    at_ms = start_ms + np.arange(count, dtype=np.int64) * step_ms + delay
+    # Read at the very beginning and once more at the very end, so that these days are whole.
+    at_ms[0] = start_ms
+    at_ms = np.append(at_ms, end_ms)
     rates = np.diff(np.interp(at_ms, edges_ms, total)) / np.diff(at_ms) * HOUR_MS
     return Truth(
-        name=stretch.name,
+        name=name,
         step_ms=step_ms,
-        start_ms=stretch.start_ms,
+        start_ms=start_ms,
         end_ms=end_ms,
         edges_ms=edges_ms,
         total=total,

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Struct
 
 from benchmarks.truth.canvas import Canvas, Loss
+from benchmarks.truth.family import told
 from benchmarks.truth.label import Kind
 from collector.settle.cells import DAY_MS, HOUR_MS
 
@@ -225,6 +226,7 @@ def _drift(canvas: Canvas, site: Site) -> None:
     first, last = site
     ramp = last - first
     off = float(canvas.chance.uniform(0.15, 0.4) * canvas.chance.choice([-1, 1]))
+    visible = told(canvas, off)
     steps = np.arange(len(canvas.at_ms) - 1)
     wrong = np.clip((steps - first) / ramp, 0, 1) * off * np.diff(canvas.consumed)
     extra = np.concatenate(([0.0], np.cumsum(wrong)))
@@ -234,8 +236,10 @@ def _drift(canvas: Canvas, site: Site) -> None:
         after = min(place + canvas.steps(DAY_MS), len(extra) - 1)
         there = int(canvas.at_ms[place]), int(canvas.at_ms[after])
         canvas.losses.append(Loss(*there, abs(float(extra[after] - extra[place]))))
-    about = f"{off:+.0%} within {ramp * canvas.truth.step_ms / DAY_MS:.0f} days"
-    canvas.label(Kind.GAIN_DRIFT, "more" if off > 0 else "less", (begin, end), about)
+    days = ramp * canvas.truth.step_ms / DAY_MS
+    about = f"{off:+.0%} within {days:.0f} days; {visible.about}"
+    form = "more" if off > 0 else "less"
+    canvas.label(Kind.GAIN_DRIFT, form, (begin, end), about, counts=visible.is_told)
 
 
 ROLLOVER = Register(_breaks(0.25, moving=True), _rollover)

@@ -14,6 +14,7 @@ from benchmarks.truth.measured import SHARED, Stretch
 from benchmarks.truth.score import Scored, score
 from benchmarks.truth.supply import measured, simulated
 from benchmarks.truth.tally import Line, lines_of, overall
+from benchmarks.truth.verify import said_of
 
 FAULTS: tuple[str, ...] = (*Kind, MIXED)
 TRAPS: tuple[str, ...] = tuple(Trap)
@@ -114,7 +115,7 @@ def _run(
     results = []
     for rated in settings.rated:
         outcome = judge(canvas, rated=rated)
-        scored = score(canvas, outcome)
+        scored = score(canvas, outcome, said_of(canvas, outcome))
         head = f"[{case.name}] {'rated' if rated else 'rating unknown'}"
         texts = list(problems(canvas, outcome, scored, head)) if explains else []
         results.append((rated, scored, texts))

@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from benchmarks.truth.canvas import Canvas
 from benchmarks.truth.flags import Flag, flags_of
-from benchmarks.truth.gates import Outcome
+from benchmarks.truth.gates import METER, Outcome
 from benchmarks.truth.label import ESTIMATED, Fault
 from benchmarks.truth.meter import LATE_MS
+from benchmarks.truth.verify import Said
 from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, month_start_ms, next_month_ms
 from collector.settle.series import PER_UNIT
 
@@ -98,12 +99,23 @@ class Scored(Struct, frozen=True, kw_only=True):
     blurred: int
 
 
-def score(canvas: Canvas, outcome: Outcome) -> Scored:
+def score(canvas: Canvas, outcome: Outcome, said: Sequence[Said] = ()) -> Scored:
+    """Hold what was said against what was done.
+
+    Args:
+        said: by the daily verification, of the meter and of those beside it: with those there is
+            nothing wrong.
+    """
     step_ms = canvas.truth.step_ms
-    flags = flags_of(outcome, step_ms)
+    mine = [one.flag for one in said if METER in one.meters]
+    flags = sorted(
+        [*flags_of(outcome, step_ms), *mine], key=lambda flag: (flag.start_ms, flag.end_ms)
+    )
     around_ms = AROUND_STEPS * step_ms
     hits = hits_of(canvas.faults, flags, around_ms)
     episodes = episodes_of(canvas.faults, flags, around_ms)
+    for meters in sorted({one.meters for one in said if METER not in one.meters}):
+        episodes += episodes_of((), [one.flag for one in said if one.meters == meters], around_ms)
     fine = outcome.settled.quarters if step_ms < HOUR_MS else outcome.settled.hours
     return Scored(
         hits=hits,

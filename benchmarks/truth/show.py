@@ -43,6 +43,9 @@ CHINESE: dict[str, str] = {
     Trap.NIGHTS: "光伏夜间",
     Trap.COARSE: "粗分辨率",
     Trap.SURGES: "偶发高负荷",
+    Trap.FAMILY: "总分表",
+    Trap.FAMILY_LOAD: "分表负荷升高",
+    Trap.FAMILY_REST: "未计量负荷升高",
 }
 _FAULTS = (
     "n", "precision", "recall", "right kind", "aim", "month max", "month mean",

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
-from benchmarks.truth.measured import DAY_HOURS, Stretch, load_folder, stretches
+from benchmarks.truth.measured import DAY_HOURS, Stretch, beside, load_folder, stretches
 from collector.settle.cells import DAY_MS, HOUR_MS, SHANGHAI_MS
 from gateways.simulator.chance import seeded
 from gateways.simulator.load import CurveLoad
@@ -12,19 +13,25 @@ from gateways.simulator.shape import Consumer, Sector, Use
 
 _FIRST_DAY = 20_454  # 2026-01-01
 _YEAR = 365
+_CIRCUITS = (Use.GENERAL, Use.COOLING, Use.STEADY, Use.GENERAL, Use.STEADY)  # of a house
 _SHORTEST = 31  # days of a series that has no longer clean stretch
 
 
 def measured(folder: Path, days: int, buildings: int, seed: int) -> list[Stretch]:
     """One stretch each of so many series (0: of all) that have one, drawn by the seed."""
     chance = np.random.default_rng(seed)
+    everything = load_folder(folder)
     found = []
-    for series in load_folder(folder):
+    for series in everything:
         clean = stretches(series, days) or stretches(series, min(days, _SHORTEST))
         if clean:
-            found.append(clean[int(chance.integers(len(clean)))])
+            found.append((clean[int(chance.integers(len(clean)))], series.kind))
     order = chance.permutation(len(found))[: buildings or None]
-    return [found[place] for place in sorted(order.tolist())]
+    drawn = [found[place] for place in sorted(order.tolist())]
+    return [
+        structs.replace(stretch, beside=beside(stretch, kind, everything))
+        for stretch, kind in drawn
+    ]
 
 
 def simulated(days: int, buildings: int, seed: int) -> list[Stretch]:
@@ -39,8 +46,18 @@ def simulated(days: int, buildings: int, seed: int) -> list[Stretch]:
         peak = float(10 ** chance.uniform(0.7, 3))
         day = _FIRST_DAY + int(chance.integers(_YEAR))
         consumer = Consumer(sector=sector, use=use, peak=peak, seed=seeded(seed, name))
-        made.append(_drawn(name, consumer, day, days))
+        drawn = _drawn(name, consumer, day, days)
+        others = [
+            _drawn(f"{name}_beside_{number}", _neighbour(consumer, use, name, number), day, days)
+            for number, use in enumerate(_CIRCUITS)
+        ]
+        made.append(structs.replace(drawn, beside=tuple(others)))
     return [one for one in made if (one.energy > 0).mean() > 0.1]
+
+
+def _neighbour(consumer: Consumer, use: Use, name: str, number: int) -> Consumer:
+    """Another circuit of the same house."""
+    return structs.replace(consumer, use=use, seed=seeded(name, number))
 
 
 def _drawn(name: str, consumer: Consumer, day: int, days: int) -> Stretch:

@@ -1,4 +1,7 @@
-"""Calendar: the configuration folder -> a day's class; a year that nobody entered is said once."""
+"""Calendar: the configuration folder -> a day's class, and the hours of rules.
+
+A year that nobody entered is said once.
+"""
 
 from collections.abc import Iterator
 from datetime import date
@@ -6,23 +9,51 @@ from pathlib import Path
 
 import structlog
 
-from collector.fleet.calendar import CALENDAR_FILE, CalendarDocument, load_calendar_document
+from collector.alerting.hours import Hours
+from collector.fleet.calendar import (
+    CALENDAR_FILE,
+    OVERRIDE_FILE,
+    CalendarDocument,
+    load_calendar_document,
+    load_override_document,
+)
 from collector.fleet.codes import local_day
+from collector.fleet.seasons import HEATING_FILE, TERMS_FILE, load_season
 from collector.settle.day_class import Calendar, DayClass
 
 log = structlog.get_logger()
 
 
 def load_calendar(folder: Path) -> Calendar:
-    """The calendar of the configuration folder; without the file no year is known.
+    """The calendar of the configuration folder, the district's own days over the notices'.
+
+    Without `cn.yaml` no year is known. A day of `override.yaml` makes no year known: the notice is
+    still to be entered.
 
     Raises:
-        DocumentInvalid: with every mistake of the file.
+        DocumentInvalid: with every mistake of a file.
     """
-    file = folder / CALENDAR_FILE
-    if not file.exists():
-        return Calendar(years=frozenset(), days={})
-    return calendar_of(load_calendar_document(file))
+    file, over = folder / CALENDAR_FILE, folder / OVERRIDE_FILE
+    known = Calendar(years=frozenset(), days={})
+    if file.exists():
+        known = calendar_of(load_calendar_document(file))
+    if not over.exists():
+        return known
+    own = {spec.day: DayClass(spec.is_) for spec in load_override_document(over).days}
+    return Calendar(years=known.years, days={**known.days, **own})
+
+
+def load_hours(folder: Path) -> Hours:
+    """The hours of rules by the configuration folder's calendar, heating seasons and school terms.
+
+    Raises:
+        DocumentInvalid: with every mistake of a file.
+    """
+    return Hours(
+        WarningCalendar(load_calendar(folder)).classify,
+        heating=load_season(folder / HEATING_FILE),
+        terms=load_season(folder / TERMS_FILE),
+    )
 
 
 def calendar_of(document: CalendarDocument) -> Calendar:

@@ -117,6 +117,12 @@ def months_of(at_ms: Ints) -> Ints:
     return np.asarray((1970 + months // 12) * 100 + months % 12 + 1)
 
 
+def month_of_ms(at_ms: int) -> int:
+    """Return the start of the UTC month that an instant lies in."""
+    month = np.datetime64(at_ms, "ms").astype("datetime64[M]")
+    return int(month.astype("datetime64[ms]").astype(np.int64))
+
+
 def spans_of(at_ms: Ints) -> list[tuple[int, int]]:
     """Cover instants by few inclusive ranges, cut at the widest gaps.
 

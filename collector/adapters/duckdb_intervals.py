@@ -26,7 +26,7 @@ from typing import TypeVar
 import duckdb  # noqa: TID251  it writes beside the readings, in the same file
 import numpy as np
 
-from collector.adapters.columns import Ints, months_of
+from collector.adapters.columns import Ints, month_of_ms, months_of
 from collector.adapters.duckdb_file import DuckDbFile, is_conflict, roll_back
 from collector.adapters.interval_tables import (
     FIGURE,
@@ -98,22 +98,18 @@ class DuckDbIntervalStore:
             part = distinct[start : start + self._most_rows]
             self._commit(f"write {len(part)} figures", partial(_write_figures, part))
 
-    def drop_before(self, at_ms: int) -> int:
-        """Forget quarters of months (UTC) that ended before; return how many tables went.
+    def drop_quarters(self, before_ms: int) -> int:
+        (bound,) = months_of(np.array([before_ms], np.int64)).tolist()
 
-        Hours, days and months stay for good.
-        """
-        (bound,) = months_of(np.array([at_ms], np.int64)).tolist()
-
-        def drop(cursor: Cursor, series: Series) -> int:
+        def drop(cursor: Cursor, series: Series) -> None:
             tables = [one for kind in (INTERVAL, GAUGE) for one in _quarters(cursor, kind)]
             old = [name for name, month in tables if month < bound]
             for name in old:
                 cursor.execute(f"drop table {name}")
                 series.newest.pop(name, None)
-            return len(old)
 
-        return self._commit("drop old quarters", drop)
+        self._commit("drop old quarters", drop)
+        return month_of_ms(before_ms)
 
     def _write(self, kind: Kind, written: Iterable[tuple[Tags, Rows]]) -> None:
         for batch in batches_of(written, self._most_rows):

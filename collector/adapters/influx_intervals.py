@@ -15,7 +15,7 @@ from itertools import islice
 
 import numpy as np
 
-from collector.adapters.columns import Floats, Ints
+from collector.adapters.columns import Floats, Ints, month_of_ms
 from collector.adapters.influx_bucket import InfluxBucket
 from collector.adapters.influxql import Series, any_of, within
 from collector.adapters.interval_lines import (
@@ -88,6 +88,15 @@ class InfluxIntervalStore:
             if is_untaggable(one.id) or is_untaggable(one.name):
                 raise StoreRefused(f"a figure's names cannot be tags: {one}")
         self._send(map(line_of_figure, figures))
+
+    def drop_quarters(self, before_ms: int) -> int:
+        until_ms = month_of_ms(before_ms)
+        for measurement in (INTERVAL, GAUGE):
+            self._bucket.ask(
+                f'delete from "{measurement}" where {any_of([Width.QUARTER.value], "width")}'
+                f" and {within(0, until_ms)}"
+            )
+        return until_ms
 
     def _send(self, lines: Iterable[bytes]) -> None:
         rest = iter(lines)

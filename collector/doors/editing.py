@@ -18,6 +18,7 @@ from collector.editing.editor import Editor
 from collector.editing.intake import Intake
 from collector.editing.proposal import Outcome, Proposal
 from collector.entries import Entry, EntryBook, EntryKind
+from collector.known import Names
 from collector.store import LAST_AT_MS
 from metering.clock import Clock
 from metering.errors import PermanentError, TransientError
@@ -88,7 +89,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def editing_door(
-    editor: Editor, book: EntryBook, intake: Intake, clock: Clock, turn: Turn
+    editor: Editor, book: EntryBook, intake: Intake, names: Names, clock: Clock, turn: Turn
 ) -> APIRouter:
     """Routes for entries and imports.
 
@@ -96,12 +97,13 @@ def editing_door(
         turn: readings are written on the pipeline's thread.
     """
     door = APIRouter()
-    _entries(door, editor, book, clock)
+    _entering(door, editor, clock)
+    _entries(door, editor, book, names)
     _imports(door, intake, clock, turn)
     return door
 
 
-def _entries(door: APIRouter, editor: Editor, book: EntryBook, clock: Clock) -> None:
+def _entering(door: APIRouter, editor: Editor, clock: Clock) -> None:
     alone = Lock()  # what stands is looked at and added to in one step
 
     def told(act: Callable[[], Outcome]) -> Outcome:
@@ -135,6 +137,8 @@ def _entries(door: APIRouter, editor: Editor, book: EntryBook, clock: Clock) -> 
             )
         )
 
+
+def _entries(door: APIRouter, editor: Editor, book: EntryBook, names: Names) -> None:
     @door.get("/entries")
     def entries(
         *,
@@ -145,7 +149,12 @@ def _entries(door: APIRouter, editor: Editor, book: EntryBook, clock: Clock) -> 
         limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
     ) -> Response:
         """The newest `limit`, by number."""
-        found = _told(lambda: book.entries(meters=meter, start_ms=start_ms, end_ms=end_ms))
+
+        def asked() -> list[Entry]:
+            names.demand_read(one for one in meter or () if not book.entries(meters=[one], limit=1))
+            return book.entries(meters=meter, start_ms=start_ms, end_ms=end_ms)
+
+        found = _told(asked)
         views = [view for view in _views(found) if not in_force or _is_in_force(view)]
         return _json(views[-limit:])
 

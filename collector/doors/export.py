@@ -14,18 +14,19 @@ from msgspec import Struct, structs
 
 from collector.fleet.index import Fleet, MeterEntry
 from collector.intervals import Intervals, IntervalStore
+from collector.known import Names, demand_quantities
 from collector.settle.cells import DAY_MS, Width, day_start_ms
 from collector.settle.counters import counter_of, unit_of
 from collector.settle.rule import names_of
 from collector.store import LAST_AT_MS, ReadingStore
-from metering.errors import TransientError
+from metering.errors import PermanentError, TransientError
 from metering.quantity import QUANTITIES
 
 _ENOUGH_VALUES = 200_000
 _MOST_INTERVALS = 400_000
 
 Instant = Annotated[int, Query(ge=0, le=LAST_AT_MS + 1)]  # epoch ms
-Names = Annotated[list[str] | None, Query()]
+Wanted = Annotated[list[str] | None, Query()]
 T = TypeVar("T")
 
 
@@ -78,8 +79,10 @@ class MeterView(Struct, frozen=True, kw_only=True):
     circuit: str
 
 
-def export_door(fleet: Fleet, store: ReadingStore, intervals: IntervalStore) -> APIRouter:
-    """Routes that give out what is stored."""
+def export_door(
+    fleet: Fleet, store: ReadingStore, intervals: IntervalStore, names: Names
+) -> APIRouter:
+    """Routes that give out what is stored; names that nobody knows are refused."""
     door = APIRouter()
 
     @door.get("/meters")
@@ -91,33 +94,43 @@ def export_door(fleet: Fleet, store: ReadingStore, intervals: IntervalStore) -> 
         meter: Annotated[list[str], Query()],
         start_ms: Instant,
         end_ms: Instant,
-        quantity: Names = None,
+        quantity: Wanted = None,
     ) -> Response:
-        names = _known(quantity) or list(QUANTITIES)
-        return _json(_told(lambda: _column_slice(store, meter, names, start_ms, end_ms)))
+        def found() -> ColumnSlice:
+            demand_quantities(quantity or ())
+            names.demand_read(meter)
+            wanted = quantity or list(QUANTITIES)
+            return _column_slice(store, meter, wanted, start_ms, end_ms)
+
+        return _json(_told(found))
 
     @door.get("/intervals")
     def settled(
         start_ms: Instant,
         end_ms: Instant,
         *,
-        meter: Names = None,
+        meter: Wanted = None,
         width: Width = Width.QUARTER,
-        quantity: Names = None,
+        quantity: Wanted = None,
         counting: bool = False,
     ) -> Response:
         """Intervals that start in the span, by (meter, quantity).
 
         `counting`: of each meter only the counter that counts for its energy.
         """
-        wanted = _known(quantity)
-        ids = meter if meter is not None else [one.meter for one in _meters(fleet)]
-        found = _told(lambda: intervals.intervals(ids, width, start_ms, end_ms, wanted))
+
+        def found_in_store() -> list[Intervals]:
+            demand_quantities(quantity or ())
+            names.demand_settled(meter or ())
+            ids = meter if meter is not None else [one.meter for one in _meters(fleet)]
+            return intervals.intervals(ids, width, start_ms, end_ms, quantity)
+
+        found = _told(found_in_store)
         count = sum(len(one.version) for one in found)
         if count > _MOST_INTERVALS:
             message = f"{count} intervals; at most {_MOST_INTERVALS} are given at once"
             raise HTTPException(413, message)
-        chosen = _counting(fleet, found) if counting and not wanted else found
+        chosen = _counting(fleet, found) if counting and not quantity else found
         return _json([_view(fleet, one) for one in chosen])
 
     return door
@@ -218,15 +231,10 @@ def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-def _known(quantities: list[str] | None) -> list[str] | None:
-    unknown = [name for name in quantities or () if name not in QUANTITIES]
-    if unknown:
-        raise HTTPException(422, f"unknown quantities: {', '.join(unknown)}")
-    return quantities
-
-
 def _told(act: Callable[[], T]) -> T:
     try:
         return act()
     except TransientError as error:
         raise HTTPException(503, str(error)) from error
+    except PermanentError as error:
+        raise HTTPException(422, str(error)) from error

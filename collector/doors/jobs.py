@@ -32,7 +32,7 @@ def make_jobs_door(runner: JobRunner, log: JobLog) -> APIRouter:
     def run(name: str) -> Response:
         """It runs as soon as the one before it has ended; `/jobs` shows how far it is."""
         try:
-            runner.ask(name)
+            _patient(lambda: runner.ask(name))
         except JobUnknown as error:
             raise HTTPException(404, str(error)) from error
         return _json({"job": name}, 202)

@@ -8,11 +8,12 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
 from msgspec import Struct
 
-from collector.findings import FindingBook
+from collector.findings import Finding, FindingBook
 from collector.fleet.index import Fleet
-from collector.intervals import IntervalStore, Subject
+from collector.intervals import Figure, IntervalStore, Subject
+from collector.known import Names
 from collector.quality.find import by_importance
-from collector.settle.cells import Width, day_start_ms, month_start_ms, next_month_ms
+from collector.settle.cells import DAY_MS, Width, day_start_ms, month_start_ms, next_month_ms
 from collector.settle.series import PER_UNIT
 from collector.store import LAST_AT_MS
 from collector.tree.family import families
@@ -55,24 +56,16 @@ def quality_door(
     intervals: IntervalStore,
     fleet: Fleet,
     clock: Clock,
+    names: Names,
 ) -> APIRouter:
-    """`/quality/figures`, `/quality/findings`, `POST /quality/verify`, `/tree/check`, `/totals`."""
+    """`/quality/…`, `POST /quality/verify`, `/tree/check`, `/totals`."""
     door = APIRouter()
+    _kept(door, findings, intervals, names)
 
-    @door.get("/quality/figures")
-    def figures(
-        subject: Subject,
-        start_ms: Instant,
-        end_ms: Instant,
-        id: Annotated[list[str] | None, Query()] = None,  # noqa: A002 - the word of the contract
-    ) -> Response:
-        return _json(_patient(lambda: intervals.figures(subject, start_ms, end_ms, id)))
-
-    @door.get("/quality/findings")
-    def found(start_ms: Instant, end_ms: Instant, institution: str | None = None) -> Response:
-        """The most important first, by day and institution."""
-        kept = _patient(lambda: findings.findings(start_ms, end_ms, institution))
-        return _json(sorted(kept, key=lambda one: (one.day_ms, by_importance(one))))
+    @door.get("/quality/day")
+    def day() -> Response:
+        """The newest day that is over, by the collector's clock."""
+        return _json({"day_ms": day_start_ms(clock.now_ms()) - DAY_MS})
 
     @door.post("/quality/verify")
     def verify(day_ms: Instant) -> Response:
@@ -94,6 +87,31 @@ def quality_door(
         return _json([row for one in found for row in _rows(one)])
 
     return door
+
+
+def _kept(door: APIRouter, findings: FindingBook, intervals: IntervalStore, names: Names) -> None:
+    @door.get("/quality/figures")
+    def figures(
+        subject: Subject,
+        start_ms: Instant,
+        end_ms: Instant,
+        id: Annotated[list[str] | None, Query()] = None,  # noqa: A002 - the word of the contract
+    ) -> Response:
+        def told() -> list[Figure]:
+            names.demand_subjects(subject, id or ())
+            return intervals.figures(subject, start_ms, end_ms, id)
+
+        return _json(_patient(told))
+
+    @door.get("/quality/findings")
+    def found(start_ms: Instant, end_ms: Instant, institution: str | None = None) -> Response:
+        """The most important first, by day and institution."""
+
+        def kept() -> list[Finding]:
+            names.demand_subjects(Subject.INSTITUTION, [institution] if institution else ())
+            return findings.findings(start_ms, end_ms, institution)
+
+        return _json(sorted(_patient(kept), key=lambda one: (one.day_ms, by_importance(one))))
 
 
 def _totals(

@@ -4,15 +4,16 @@ What the readings say against it is the `Editor`'s to look up.
 """
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from math import isfinite
 
 from collector.editing.mistake import MistakeReason
 from collector.editing.period import shown, shown_span
 from collector.editing.proposal import Proposal
+from collector.editing.rows import rounded
 from collector.editing.unit import in_unit, units_for
-from collector.entries import EntryKind
+from collector.entries import Entry, EntryKind
 from collector.fleet.index import Fleet, MeterEntry
+from collector.known import made_of, unknown, unknown_quantity
 from collector.settle.cells import QUARTER_MS
 from collector.settle.counters import unit_of
 from metering.quantity import QUANTITIES, Kind
@@ -24,6 +25,7 @@ Wrong = tuple[MistakeReason, str]
 _SPANS = frozenset({EntryKind.VOID, EntryKind.INTERVAL, EntryKind.OUT_OF_SERVICE})
 # Only what has happened can be corrected.
 _OF_THE_PAST = frozenset({EntryKind.READING, EntryKind.REPLACEMENT, EntryKind.INTERVAL})
+_OF_THE_WHOLE_METER = frozenset({EntryKind.VOID, EntryKind.OUT_OF_SERVICE})
 _WITH_COUNTER = frozenset({EntryKind.READING, EntryKind.REPLACEMENT, EntryKind.INTERVAL})
 
 
@@ -42,19 +44,11 @@ def what_is_wrong(proposal: Proposal, fleet: Fleet, now_ms: int) -> list[Wrong]:
     return wrong
 
 
-def nearest_meter(meter: str, fleet: Fleet) -> str:
-    """`；最接近的是 e001-main`, or nothing if none is near."""
-    near = get_close_matches(meter[:64], fleet.meters, n=1)
-    return f"；最接近的是 {near[0]}" if near else ""
-
-
 def _unknown(meter: str, fleet: Fleet) -> Wrong:
     virtual = fleet.virtual_meters.get(meter)
     if virtual is not None:
-        parts = "、".join(part for part, _ in virtual.parts)
-        message = f"{meter} 是虚拟表，由 {parts} 合成：请更正这些表"
-        return MistakeReason.VIRTUAL_METER, message
-    return MistakeReason.UNKNOWN_METER, f"没有表 '{meter}'{nearest_meter(meter, fleet)}"
+        return MistakeReason.VIRTUAL_METER, f"{made_of(virtual)}：请更正这些表"
+    return MistakeReason.UNKNOWN_METER, unknown("表", meter, fleet.meters)
 
 
 def _not_in_force(proposal: Proposal, fleet: Fleet) -> Wrong:
@@ -114,15 +108,35 @@ def _quantity(proposal: Proposal) -> Iterator[Wrong]:
         return
     quantity = QUANTITIES.get(name)
     if quantity is None:
-        near = get_close_matches(name[:64], QUANTITIES, n=1)
-        meant = f"；最接近的是 {near[0]}" if near else ""
-        yield MistakeReason.UNKNOWN_QUANTITY, f"没有量 '{name}'{meant}"
+        yield MistakeReason.UNKNOWN_QUANTITY, unknown_quantity(name)
     elif proposal.kind in _WITH_COUNTER and quantity.kind is not Kind.COUNTER:
         message = f"{name} 是瞬时量，不是累计量：只有累计量可以更正用量、补录读数、换表"
         yield MistakeReason.NOT_A_COUNTER, message
 
 
-def figure(
+def figures(
+    proposal: Proposal, entry: MeterEntry, quantity: str
+) -> tuple[float | None, float | None, list[Wrong]]:
+    """Value and closing reading in the quantity's unit, or what is wrong with them."""
+    if proposal.kind in _OF_THE_WHOLE_METER:
+        return None, None, []
+    asked = {
+        "value": ("新表起码" if proposal.kind is EntryKind.REPLACEMENT else "值", proposal.value)
+    }
+    if proposal.kind is EntryKind.REPLACEMENT:
+        asked["closing"] = ("旧表止码", proposal.closing)
+    right: dict[str, float] = {}
+    wrong: list[Wrong] = []
+    for name, (what, value) in asked.items():
+        found = _figure(what, value, proposal, entry, quantity)
+        if isinstance(found, tuple):
+            wrong.append(found)
+        else:
+            right[name] = found
+    return right.get("value"), right.get("closing"), wrong
+
+
+def _figure(
     what: str, value: float | None, proposal: Proposal, entry: MeterEntry, quantity: str
 ) -> float | Wrong:
     """A value of the proposal in the quantity's unit, or what is wrong with it."""
@@ -142,7 +156,10 @@ def figure(
         given *= entry.multiplier
     known = QUANTITIES[quantity]
     if not known.lowest <= given <= known.highest:
-        message = f"{what} {given:g} {unit} 超出范围 [{known.lowest:g}, {known.highest:g}]"
+        message = (
+            f"{what} {rounded(given)} {unit} 超出范围"
+            f" [{rounded(known.lowest)}, {rounded(known.highest)}]"
+        )
         return MistakeReason.OUT_OF_RANGE, message
     return given
 
@@ -151,3 +168,27 @@ def _unit_given(proposal: Proposal, entry: MeterEntry) -> str | None:
     """Water is billed by the tonne."""
     is_tonnes = proposal.unit in {"吨", "t"} and entry.energy.startswith("02")
     return "m³" if is_tonnes else proposal.unit
+
+
+def out_of_line(
+    wanted: Entry, last: tuple[int, float] | None, following: tuple[int, float] | None
+) -> Iterator[Wrong]:
+    """A counter never runs backwards."""
+    unit = unit_of(wanted.quantity)
+    is_reading = wanted.kind is EntryKind.READING
+    ends_at = wanted.value if is_reading else wanted.closing
+    if last is not None and ends_at is not None and ends_at < last[1]:
+        what = "读数" if is_reading else "旧表止码"
+        message = (
+            f"{what} {rounded(ends_at)} {unit} 小于之前 {shown(last[0])} 的读数"
+            f" {rounded(last[1])} {unit}：请核对读数和倍率 (表面读数用 --as-shown)；"
+            "确实如此请加 --force"
+        )
+        yield MistakeReason.BELOW_LAST, message
+    if following is not None and wanted.value is not None and wanted.value > following[1]:
+        what = "读数" if is_reading else "新表起码"
+        message = (
+            f"{what} {rounded(wanted.value)} {unit} 大于之后 {shown(following[0])} 的读数"
+            f" {rounded(following[1])} {unit}：请核对；确实如此请加 --force"
+        )
+        yield MistakeReason.ABOVE_NEXT, message

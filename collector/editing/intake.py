@@ -3,16 +3,17 @@
 They are readings like any other. The same chunk again changes nothing.
 """
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from collector.dirty import DirtyBook
-from collector.editing.check import nearest_meter
+from collector.editing.measured import Measured
+from collector.editing.mistake import MistakeReason
 from collector.editing.period import shown
 from collector.fleet.index import Fleet
+from collector.known import unknown, unknown_quantity
 from collector.overlay import fold, overlay, screen
 from collector.settle.cells import DAY_MS, day_start_ms
 from collector.store import CONFLICT, Level, ReadingStore, Rejection, Row
@@ -28,7 +29,8 @@ class RefusedValue(Struct, frozen=True, kw_only=True):
     Attributes:
         place: of its reading in the chunk, from 0.
         quantity: which of its values, or `WHOLE_READING` for all of them.
-        reason: a `Reason`, or `conflict`: another value stands there.
+        reason: a `Reason`; `conflict`: another value stands there; `not_measured`: the meter has
+            no such quantity.
         message: Chinese, for the person who imports.
     """
 
@@ -49,8 +51,11 @@ class Taken(Struct, frozen=True, kw_only=True):
 class Intake:
     """Takes readings that came by file; one thread at a time, the one that writes to the store."""
 
-    def __init__(self, fleet: Fleet, store: ReadingStore, dirty: DirtyBook) -> None:
+    def __init__(
+        self, fleet: Fleet, store: ReadingStore, dirty: DirtyBook, measured: Measured
+    ) -> None:
         self._fleet = fleet
+        self._measured = measured
         self._gate = Gate(fleet)
         self._store = store
         self._dirty = dirty
@@ -64,7 +69,8 @@ class Intake:
                 seen only if they stand in one chunk.
         """
         places = {(one.meter, one.at_ms): place for place, one in enumerate(readings)}
-        verdict = self._gate.judge(self._batches(readings, now_ms), now_ms=now_ms)
+        own, strange = self._parted(readings)
+        verdict = self._gate.judge(self._batches(own, now_ms), now_ms=now_ms)
         if dry_run:
             repeated, losers = self._compare(verdict.rows)
         else:
@@ -79,8 +85,41 @@ class Intake:
             for one in (*verdict.rejections, *losers)
             if one.level is Level.REJECTED
         ]
+        refused += strange
         total = sum(len(one.values) for one in readings)
         return Taken(taken=total - repeated - len(refused), repeated=repeated, refused=refused)
+
+    def _parted(self, readings: Sequence[Reading]) -> tuple[list[Reading], list[RefusedValue]]:
+        """The readings without values of quantities that their meters do not have, and those."""
+        own: list[Reading] = []
+        strange: list[RefusedValue] = []
+        for place, one in enumerate(readings):
+            wrong = dict(self._not_measured(one))
+            if wrong:
+                left = {name: value for name, value in one.values.items() if name not in wrong}
+                one = structs.replace(one, values=left)  # noqa: PLW2901 - what is left of it
+                strange += [
+                    RefusedValue(
+                        place=place,
+                        quantity=name,
+                        reason=MistakeReason.NOT_MEASURED,
+                        message=says,
+                    )
+                    for name, says in wrong.items()
+                ]
+            if one.values:
+                own.append(one)
+        return own, strange
+
+    def _not_measured(self, one: Reading) -> Iterator[tuple[str, str]]:
+        """What the meter cannot have said; of strangers the gate tells."""
+        entry = self._fleet.entry(one.meter, one.at_ms)
+        if entry is None:
+            return
+        for name in one.values.keys() & QUANTITIES.keys():
+            says = self._measured.wrong(entry, name)
+            if says is not None:
+                yield name, says
 
     def _batches(self, readings: Iterable[Reading], now_ms: int) -> list[Batch]:
         """As if each meter's gateway had sent them; what no gateway has, the gate refuses."""
@@ -140,10 +179,9 @@ class Intake:
     def _words(self, one: Rejection) -> str:
         """Why, for the person who imports."""
         if one.reason == Reason.UNKNOWN_METER:
-            return f"没有表 '{one.meter}'{nearest_meter(one.meter, self._fleet)}"
+            return unknown("表", one.meter, self._fleet.meters)
         if one.reason == Reason.UNKNOWN_QUANTITY:
-            near = get_close_matches(one.quantity[:64], QUANTITIES, n=1)
-            return f"没有量 '{one.quantity}'" + (f"；最接近的是 {near[0]}" if near else "")
+            return unknown_quantity(one.quantity)
         says = _WORDS.get(one.reason, f"未通过校验 ({one.reason})")
         if one.reason == Reason.OUT_OF_RANGE:
             return f"{says}：{one.raw} {QUANTITIES[one.quantity].unit}"

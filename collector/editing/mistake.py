@@ -13,6 +13,7 @@ class MistakeReason(StrEnum):
     NOT_IN_FORCE = "not_in_force"
     UNKNOWN_QUANTITY = "unknown_quantity"
     NOT_A_COUNTER = "not_a_counter"
+    NOT_MEASURED = "not_measured"  # the meter has no such quantity
     OTHER_ENERGY = "other_energy"  # the meter's energy, or its unit, is another
     UNKNOWN_UNIT = "unknown_unit"
     NO_VALUE = "no_value"

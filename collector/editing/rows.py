@@ -1,5 +1,7 @@
 """Rows: readings and intervals -> the cells of a CSV file, exactly; missing is empty, never 0."""
 
+from decimal import Decimal
+
 from collector.settle.series import PER_UNIT
 
 READING_COLUMNS = ("meter", "at", "quantity", "value")
@@ -31,9 +33,19 @@ def millionths(value: int | None) -> str:
 
 def share(value: float) -> str:
     """A share of 0 to 1, up to four decimals."""
-    return f"{value:.4f}".rstrip("0").rstrip(".")
+    return f"{value:z.4f}".rstrip("0").rstrip(".")
 
 
 def number(value: float) -> str:
-    """A reading's value, so that reading it again gives the same float."""
-    return repr(value).removesuffix(".0")
+    """A reading's value as a plain decimal, so that reading it again gives the same float."""
+    return _plain(repr(value)).removesuffix(".0")
+
+
+def rounded(value: float) -> str:
+    """A value for people: a plain decimal of at most ten significant digits."""
+    return _plain(f"{value:.10g}")
+
+
+def _plain(text: str) -> str:
+    """Without an exponent, which a spreadsheet may take for text; zero has no sign."""
+    return f"{Decimal(text):zf}"

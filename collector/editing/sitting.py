@@ -1,13 +1,15 @@
 """Sitting: a list of proposals, against what stands -> entries, repeats, mistakes and notes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from collector.editing.check import Wrong, figure, what_is_wrong
+from collector.editing.check import Wrong, figures, out_of_line, what_is_wrong
+from collector.editing.measured import Measured
 from collector.editing.mistake import Mistake, MistakeReason
 from collector.editing.period import shown, shown_span
 from collector.editing.proposal import Note, Office, Proposal
+from collector.editing.rows import rounded
 from collector.entries import Entry, EntryKind
 from collector.fleet.index import MeterEntry
 from collector.settle.cells import DAY_MS, HOUR_MS, Width, day_start_ms
@@ -34,6 +36,7 @@ class Sitting:
         self.mistakes: list[Mistake] = []
         self.notes: list[Note] = []
         self._office = office
+        self._measured = Measured(office.store, office.book)
         self._now_ms = now_ms
         meters = sorted({proposal.meter for proposal in proposals} & office.fleet.meters.keys())
         in_force = office.book.entries(meters=meters, in_force=True) if meters else []
@@ -50,7 +53,10 @@ class Sitting:
             self._refuse(place, wrong)
             return
         quantity = self._quantity(proposal, entry)
-        value, closing, wrong = _figures(proposal, entry, quantity)
+        if quantity != WHOLE_READING and (says := self._measured.wrong(entry, quantity)):
+            self._refuse(place, [(MistakeReason.NOT_MEASURED, says)])
+            return
+        value, closing, wrong = figures(proposal, entry, quantity)
         if wrong:
             self._refuse(place, wrong)
             return
@@ -104,7 +110,7 @@ class Sitting:
         """A reading, or a closing one, between its neighbours."""
         here = self._reading_at(wanted)
         last, following = self._neighbour(wanted, later=False), self._neighbour(wanted, later=True)
-        wrong = [] if force else list(_out_of_line(wanted, last, following))
+        wrong = [] if force else list(out_of_line(wanted, last, following))
         if wrong:
             del self._standing[_key(wanted)]
             self._refuse(place, wrong)
@@ -127,7 +133,7 @@ class Sitting:
     def _note_gap(self, place: int, *neighbours: tuple[int, float] | None) -> None:
         """Meters answer seconds after the minute: whoever meant to correct a reading is told."""
         near = "、".join(
-            f"{shown(at_ms)} ({value:.10g})" for at_ms, value in filter(None, neighbours)
+            f"{shown(at_ms)} ({rounded(value)})" for at_ms, value in filter(None, neighbours)
         )
         message = f"此时刻没有读数，按补录登记；相邻的读数：{near or '无'}"
         self.notes.append(Note(place=place, message=message))
@@ -188,8 +194,8 @@ class Sitting:
         if wanted.value > most:
             unit = unit_of(wanted.quantity)
             message = (
-                f"{wanted.value:g} {unit} 高于额定负荷在此时段能用的 {most:g} {unit}："
-                "请核对单位和倍率"
+                f"{rounded(wanted.value)} {unit} 高于额定负荷在此时段能用的"
+                f" {rounded(most)} {unit}：请核对单位和倍率"
             )
             self.notes.append(Note(place=place, message=message))
 
@@ -224,7 +230,9 @@ class Sitting:
             return proposal.quantity
         if proposal.kind in _OF_THE_WHOLE_METER:
             return WHOLE_READING
-        return counter_of(entry, self._quantities(entry))
+        seen = self._quantities(entry)
+        counter = counter_of(entry, seen)
+        return counter if counter in seen else counter_of(entry, entry.quantities)
 
     def _quantities(self, entry: MeterEntry) -> set[str]:
         """What the meter was read for, as far as it tells which counter counts."""
@@ -252,50 +260,5 @@ def _told(entry: Entry) -> str:
     if entry.quantity == WHOLE_READING or entry.value is None:
         return "作废" if entry.kind is EntryKind.VOID else "停用"
     unit = unit_of(entry.quantity)
-    closing = "" if entry.closing is None else f"旧表止码 {entry.closing:g}、新表起码 "
-    return f"{closing}{entry.value:g} {unit}"
-
-
-def _figures(
-    proposal: Proposal, entry: MeterEntry, quantity: str
-) -> tuple[float | None, float | None, list[Wrong]]:
-    """Value and closing reading in the quantity's unit, or what is wrong with them."""
-    if proposal.kind in _OF_THE_WHOLE_METER:
-        return None, None, []
-    asked = {
-        "value": ("新表起码" if proposal.kind is EntryKind.REPLACEMENT else "值", proposal.value)
-    }
-    if proposal.kind is EntryKind.REPLACEMENT:
-        asked["closing"] = ("旧表止码", proposal.closing)
-    right: dict[str, float] = {}
-    wrong: list[Wrong] = []
-    for name, (what, value) in asked.items():
-        found = figure(what, value, proposal, entry, quantity)
-        if isinstance(found, tuple):
-            wrong.append(found)
-        else:
-            right[name] = found
-    return right.get("value"), right.get("closing"), wrong
-
-
-def _out_of_line(
-    wanted: Entry, last: tuple[int, float] | None, following: tuple[int, float] | None
-) -> Iterator[Wrong]:
-    """A counter never runs backwards."""
-    unit = unit_of(wanted.quantity)
-    is_reading = wanted.kind is EntryKind.READING
-    ends_at = wanted.value if is_reading else wanted.closing
-    if last is not None and ends_at is not None and ends_at < last[1]:
-        what = "读数" if is_reading else "旧表止码"
-        message = (
-            f"{what} {ends_at:.10g} {unit} 小于之前 {shown(last[0])} 的读数 {last[1]:.10g} {unit}："
-            "请核对读数和倍率 (表面读数用 --as-shown)；确实如此请加 --force"
-        )
-        yield MistakeReason.BELOW_LAST, message
-    if following is not None and wanted.value is not None and wanted.value > following[1]:
-        what = "读数" if is_reading else "新表起码"
-        message = (
-            f"{what} {wanted.value:.10g} {unit} 大于之后 {shown(following[0])} 的读数"
-            f" {following[1]:.10g} {unit}：请核对；确实如此请加 --force"
-        )
-        yield MistakeReason.ABOVE_NEXT, message
+    closing = "" if entry.closing is None else f"旧表止码 {rounded(entry.closing)}、新表起码 "
+    return f"{closing}{rounded(entry.value)} {unit}"

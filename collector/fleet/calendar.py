@@ -1,12 +1,12 @@
-"""Calendar document: the shape of `config/calendars/cn.yaml`, as a person writes it.
+"""Calendar documents: the shape of `config/calendars/cn.yaml` and `override.yaml`.
 
-What each key means is said once, in that file.
+What each key means is said once, in those files.
 """
 
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from documents.load import load
 from documents.strict import Strict
 
 CALENDAR_FILE = Path("calendars", "cn.yaml")
+OVERRIDE_FILE = Path("calendars", "override.yaml")
 _SATURDAY = 5
 
 Text = Annotated[str, Field(min_length=1)]
@@ -46,6 +47,29 @@ class CalendarDocument(Strict):
     years: Annotated[tuple[YearSpec, ...], Field(min_length=1)]
 
 
+class OverrideSpec(Strict):
+    """A day that goes otherwise than its year's notice, or before there is one."""
+
+    day: Day
+    is_: Annotated[Literal["workday", "rest_day", "holiday"], Field(alias="is")]
+    why: Text
+
+
+class OverrideDocument(Strict):
+    """Days of a district's own."""
+
+    days: tuple[OverrideSpec, ...]
+
+
+def load_override_document(file: Path) -> OverrideDocument:
+    """Read the overrides.
+
+    Raises:
+        DocumentInvalid: with every mistake of the file.
+    """
+    return load(file, OverrideDocument, _twice)
+
+
 def load_calendar_document(file: Path) -> CalendarDocument:
     """Read the calendar.
 
@@ -56,15 +80,25 @@ def load_calendar_document(file: Path) -> CalendarDocument:
 
 
 def check_calendar(folder: Path) -> tuple[Finding, ...]:
-    """Every mistake in the configuration folder's calendar; it may do without one."""
-    file = folder / CALENDAR_FILE
-    if not file.exists():
-        return ()
-    try:
-        load_calendar_document(file)
-    except DocumentInvalid as error:
-        return error.findings
-    return ()
+    """Every mistake in the configuration folder's calendar files; it may do without them."""
+    found: list[Finding] = []
+    loaders = ((CALENDAR_FILE, load_calendar_document), (OVERRIDE_FILE, load_override_document))
+    for name, read in loaders:
+        try:
+            if (folder / name).exists():
+                read(folder / name)
+        except DocumentInvalid as error:
+            found += error.findings
+    return tuple(found)
+
+
+def _twice(document: OverrideDocument) -> Iterator[Problem]:
+    seen: dict[date, KeyPath] = {}
+    for place, spec in enumerate(document.days):
+        path: KeyPath = ("days", place, "day")
+        if spec.day in seen:
+            yield Problem(path, f"{spec.day} is said twice", other=seen[spec.day])
+        seen.setdefault(spec.day, path)
 
 
 def _problems(document: CalendarDocument) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """Check: the configuration folder -> every mistake in its files, or the fleet.
 
-The folder holds `fleet/*.yaml`, one file a district, `meters/<model>.yaml`, and the calendar.
+The folder holds `fleet/*.yaml`, one file a district, `meters/<model>.yaml`, and the
+calendars.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +16,7 @@ from collector.fleet.document import FleetDocument
 from collector.fleet.index import Fleet
 from collector.fleet.limits import load_limits
 from collector.fleet.places import places
+from collector.fleet.seasons import check_seasons
 from documents.finding import DocumentInvalid, Finding, KeyPath, Problem
 from documents.load import Document, load_document
 from documents.tree import read_mapping
@@ -23,12 +25,13 @@ _DISTRICT: KeyPath = ("district", "id")
 
 
 def check_folder(folder: Path) -> tuple[Finding, ...]:
-    """Every mistake in `folder`'s fleet files, calendar and limits, file by file.
+    """Every mistake in `folder`'s fleet files, calendars and limits, file by file.
 
     Empty if there is none. A folder without a fleet file is a mistake too: a check that looked at
     nothing must not pass.
     """
-    return (*_read_folder(folder)[1], *check_calendar(folder), *_wrong_limits(folder))
+    calendars = (*check_calendar(folder), *check_seasons(folder))
+    return (*_read_folder(folder)[1], *calendars, *_wrong_limits(folder))
 
 
 def _wrong_limits(folder: Path) -> tuple[Finding, ...]:

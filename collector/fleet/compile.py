@@ -143,6 +143,7 @@ def _entry(district: str, place: Place, registers: "_Registers") -> MeterEntry:
         rolls_over_at=known.rolls_over_at,
         steps=known.steps,
         ranges=known.ranges,
+        quantities=known.quantities,
     )
 
 
@@ -153,6 +154,7 @@ class _Known(Struct, frozen=True, kw_only=True):
     rolls_over_at: dict[str, float]
     steps: dict[str, float]
     ranges: dict[str, tuple[float, float]]
+    quantities: frozenset[str]
 
 
 class _Registers:
@@ -187,6 +189,7 @@ class _Registers:
             rolls_over_at=rolls,
             steps={name: span.step for name, span in spans.items() if span.step is not None},
             ranges=dict(_ranges(spans, rolls, {**sector, **meter.limits})),
+            quantities=frozenset(spans.keys() & QUANTITIES.keys()),
         )
 
 

@@ -8,6 +8,11 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+_OF_ONE = frozenset({"voltage_l1_v", "voltage_avg_v"})
+_OF_THREE = frozenset(
+    {"voltage_l2_v", "voltage_l3_v", "voltage_l12_v", "voltage_l23_v", "voltage_l31_v"}
+)
+
 
 class Sector(StrEnum):
     """Which authority an institution answers to."""
@@ -43,6 +48,8 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
         ranges: what gate 1 takes by quantity, inclusive, where that is narrower than the
             quantity's own range: the model's registers and, where the fleet does not say
             otherwise, the sector's defaults (`config/limits.yaml`).
+        quantities: what the model reads of this meter, its options and its direction applied; empty
+            where the model is not known.
         valid_from_ms: epoch ms, the first instant that counts; `valid_to_ms` is the first that no
             longer does.
     """
@@ -67,6 +74,14 @@ class MeterEntry(Struct, frozen=True, kw_only=True):
     rolls_over_at: dict[str, float] = {}
     steps: dict[str, float] = {}
     ranges: dict[str, tuple[float, float]] = {}
+    quantities: frozenset[str] = frozenset()
+
+    @property
+    def phases(self) -> int | None:
+        """1 or 3: of how many phases the meter tells; None where it tells of no voltage."""
+        if not self.quantities.isdisjoint(_OF_THREE):
+            return 3
+        return None if self.quantities.isdisjoint(_OF_ONE) else 1
 
 
 class Tolerances(Struct, frozen=True, kw_only=True):

@@ -9,26 +9,26 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from threading import Event, Lock
+from typing import TypeVar
 
 import structlog
 from msgspec import Struct, structs
 
 from collector.fleet.index import Fleet
 from collector.jobs.job import Step
+from collector.known import demand
 from collector.settle.counters import settled_counters
 from collector.settlement.service import Progress, Report, Settlement
 from collector.store import ReadingStore
 from metering.clock import Clock
-from metering.errors import NenghaoError, PermanentError
+from metering.errors import NenghaoError
 from metering.quantity import QUANTITIES
 
 log = structlog.get_logger()
 
 _REMEMBERED = 100  # runs
 
-
-class MeterUnknown(PermanentError):
-    """Neither a meter of the fleet nor a virtual one."""
+T = TypeVar("T")
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ class Settling:
         """Put it in the queue; it begins when those before it have ended.
 
         Raises:
-            MeterUnknown: nothing was begun.
+            NameUnknown: nothing was begun.
         """
         order = structs.replace(order, meters=_meters(order.meters, self._fleet))
         with self._book:
@@ -119,8 +119,8 @@ class Settling:
         with self._book:
             return self._runs.get(number)
 
-    def take_turn(self, act: Callable[[Settlement], Report]) -> Report:
-        """Let the caller's thread settle when it is its turn."""
+    def take_turn(self, act: Callable[[Settlement], T]) -> T:
+        """Let the caller's thread settle, or do what no settlement may run beside."""
         with self._alone:
             return act(self._settlement)
 
@@ -231,10 +231,9 @@ def _meters(asked: Sequence[str] | None, fleet: Fleet) -> tuple[str, ...] | None
     """Real meters, each once; of a virtual one its parts."""
     if asked is None:
         return None
+    demand("表", asked, {*fleet.meters, *fleet.virtual_meters})
     found: dict[str, None] = {}
     for meter in asked:
         virtual = fleet.virtual_meters.get(meter)
-        if virtual is None and meter not in fleet.meters:
-            raise MeterUnknown(f"没有表 {meter!r}：用 nenghao fleet check 查看配置中的表")
         found |= dict.fromkeys([meter] if virtual is None else [part for part, _ in virtual.parts])
     return tuple(found)

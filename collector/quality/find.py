@@ -8,10 +8,11 @@ its data are incomplete; sums are not held against meters whose register is in d
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from collector.findings import Finding, FindingKind
 from collector.fleet.index import Fleet
+from collector.gain.departure import Departure
 from collector.quality.figures import MeterDay
 from collector.quality.thresholds import Thresholds
 from collector.quality.words import Said, day_of, moment_of, told
@@ -37,8 +38,16 @@ _ORDER = tuple(FindingKind)
 _SHARED = (FindingKind.SILENT, FindingKind.INCOMPLETE, FindingKind.LATE)
 # A sum with one of these in it says nothing new.
 _IN_DOUBT = frozenset(
-    {FindingKind.FROZEN, FindingKind.RESET, FindingKind.JUMP, FindingKind.UNIT, FindingKind.SILENT}
+    {
+        FindingKind.FROZEN,
+        FindingKind.RESET,
+        FindingKind.JUMP,
+        FindingKind.UNIT,
+        FindingKind.GAIN,
+        FindingKind.SILENT,
+    }
 )
+_NINETEEN_OF_TWENTY = 2  # standard errors
 
 Key = tuple[str, FindingKind, str]  # institution, kind, meter
 
@@ -52,6 +61,7 @@ class DayFacts(Struct, frozen=True, kw_only=True):
         residuals: what intervals and register differ by, in the counter's unit, by meter; not 0.
         clocks_s: how far gateways' clocks are off, in seconds, by gateway.
         since: when a finding of the day before began.
+        gains: meters that count otherwise than before, each once.
     """
 
     day_ms: int
@@ -61,6 +71,7 @@ class DayFacts(Struct, frozen=True, kw_only=True):
     residuals: dict[str, float] = {}
     clocks_s: dict[str, float] = {}
     since: dict[Key, int] = {}
+    gains: Sequence[Departure] = ()
 
 
 class _Cause(Struct, frozen=True, kw_only=True):
@@ -75,11 +86,13 @@ class _Cause(Struct, frozen=True, kw_only=True):
     other: float = 0.0
     unit: str = ""
     since_ms: int | None = None  # None: as the day before said, or this day
+    departure: Departure | None = None
 
 
 def find(facts: DayFacts, fleet: Fleet, bounds: Thresholds) -> list[Finding]:
     """Every finding of the day, by institution, the most important first."""
     causes = [cause for day in facts.days for cause in _of_meter(facts, day, bounds)]
+    causes += _gains(facts)
     doubtful = {cause.meter for cause in causes if cause.kind in _IN_DOUBT}
     causes = [*_of_gateways(causes, facts.days), *_sums(facts, doubtful)]
     causes += _clocks(facts, fleet, bounds)
@@ -201,6 +214,15 @@ def _sums(facts: DayFacts, doubtful: set[str]) -> Iterator[_Cause]:
         )
 
 
+def _gains(facts: DayFacts) -> Iterator[_Cause]:
+    days = {day.entry.meter: day for day in facts.days}
+    for one in facts.gains:
+        if one.meter in days:
+            cause = _cause(days[one.meter], FindingKind.GAIN, one.change)
+            first = facts.since.get((cause.institution, cause.kind, cause.meter), one.since_ms)
+            yield structs.replace(cause, since_ms=first, departure=one)
+
+
 def _clocks(facts: DayFacts, fleet: Fleet, bounds: Thresholds) -> Iterator[_Cause]:
     for gateway, off_s in facts.clocks_s.items():
         if abs(off_s) > bounds.clock_s.value and gateway in fleet.gateways:
@@ -221,19 +243,18 @@ def _clocks(facts: DayFacts, fleet: Fleet, bounds: Thresholds) -> Iterator[_Caus
 def _finding(cause: _Cause, facts: DayFacts, bounds: Thresholds) -> Finding:
     before = facts.since.get((cause.institution, cause.kind, cause.meter), facts.day_ms)
     since_ms = before if cause.since_ms is None else cause.since_ms
-    text, advice = told(
-        cause.kind,
-        Said(
-            what=f"{cause.circuit}（{cause.meter}）" if cause.circuit else _of_gateway(cause),
-            of_gateway=not cause.circuit,
-            since=day_of(since_ms) if cause.since_ms is None else moment_of(since_ms),
-            lasts=since_ms < facts.day_ms,
-            value=cause.value,
-            other=cause.other,
-            bound=_bound(cause.kind, bounds),
-            unit=cause.unit,
-        ),
+    to_the_minute = cause.kind is FindingKind.SILENT and cause.since_ms is not None
+    said = Said(
+        what=f"{cause.circuit}（{cause.meter}）" if cause.circuit else _of_gateway(cause),
+        of_gateway=not cause.circuit,
+        since=moment_of(since_ms) if to_the_minute else day_of(since_ms),
+        lasts=since_ms < facts.day_ms,
+        value=cause.value,
+        other=cause.other,
+        bound=_bound(cause.kind, bounds),
+        unit=cause.unit,
     )
+    text, advice = told(cause.kind, _of_departure(said, cause.departure))
     return Finding(
         institution=cause.institution,
         day_ms=facts.day_ms,
@@ -243,6 +264,19 @@ def _finding(cause: _Cause, facts: DayFacts, bounds: Thresholds) -> Finding:
         value=cause.value,
         text=text,
         advice=advice,
+    )
+
+
+def _of_departure(said: Said, one: Departure | None) -> Said:
+    if one is None:
+        return said
+    return structs.replace(
+        said,
+        error=_NINETEEN_OF_TWENTY * one.error,
+        against=one.main or "",
+        other_meter=one.other or "",
+        ratio=one.ratio,
+        usual=one.usual,
     )
 
 

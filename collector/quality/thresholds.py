@@ -11,6 +11,8 @@ from pydantic import Field
 from documents.load import load
 from documents.strict import Strict
 
+FILE = "verification.yaml"
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -51,6 +53,9 @@ class Thresholds(Strict):
         sub_meters: share of a main by which the meters below it may exceed it.
         comparable: share of a main's intervals that must be comparable before it is judged.
         clock_s: most that a gateway's clock may be off.
+        gain: by how much a meter may count otherwise than before, held against its family.
+        gain_power: by how much energy against power times hours may differ from before.
+        power_off: by how much it may differ from 1.
     """
 
     completeness: Threshold = Threshold(
@@ -67,6 +72,9 @@ class Thresholds(Strict):
     clock_s: SecondsThreshold = SecondsThreshold(
         value=60.0, source="NECC key-user system, second-hand: daily data <= 1 min around 00:00"
     )
+    gain: Threshold = _default(0.1)
+    gain_power: Threshold = _default(0.05)
+    power_off: Threshold = _default(0.1)
 
 
 def load_thresholds(folder: Path) -> Thresholds:
@@ -75,5 +83,5 @@ def load_thresholds(folder: Path) -> Thresholds:
     Raises:
         DocumentInvalid: every mistake in it, with file, line and key.
     """
-    path = folder / "verification.yaml"
+    path = folder / FILE
     return load(path, Thresholds) if path.exists() else Thresholds()

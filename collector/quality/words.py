@@ -13,6 +13,23 @@ _AT_GATEWAY = {
 # A main that counted nothing has no share to be told.
 _NOTHING = "{what}总表无用量，而分表之和为 {other:,.1f} {unit}"
 
+# Why a meter is said to count wrong: its family, or its own power gauge, with a time before or not.
+_GAIN_BY_FAMILY = (
+    "{what}自{since}前后起计数比以前{way}约 {value:.0%}（±{error:.0%}），"
+    "由总表 {against} 与各分表逐时对照得出"
+)
+_OR_OTHER = "；也可能是 {other_meter}：两者逐时变化一致，无法区分"
+_AT_FAMILY = (
+    "到现场核对该表互感器（CT）、接线和变比，必要时送检；如有负荷改接到表外，请说明。"
+    "用量仍按表计原样计入，未作任何更正"
+)
+_GAIN_BY_POWER = (
+    "{what}自{since}前后起计数比以前{way}约 {value:.0%}（±{error:.0%}）："
+    "电量与平均功率×小时数之比由 {usual:.2f} 变为 {ratio:.2f}"
+)
+_GAIN_OFF = "{what}电量应等于平均功率×小时数，现为其 {ratio:.2f} 倍（±{error:.0%}）"
+_AT_POWER = "核对该表变比、脉冲常数和功率显示设置，必要时送检；用量仍按表计原样计入，未作任何更正"
+
 _TEXT: dict[FindingKind, tuple[str, str]] = {
     FindingKind.SILENT: (
         "{what}自{since}起没有任何读数",
@@ -55,6 +72,7 @@ _TEXT: dict[FindingKind, tuple[str, str]] = {
         "{what}读数单位疑似变化（10 的整数次幂），用量已按原单位折算",
         "核对表计单位设置和变比，改正后在配置中登记",
     ),
+    FindingKind.GAIN: (_GAIN_BY_FAMILY, _AT_FAMILY),
     FindingKind.GLITCH: (
         "{what}有瞬时错误读数，已剔除",
         "偶发可不处理；频繁出现请查总线干扰和接线",
@@ -87,7 +105,6 @@ _TEXT: dict[FindingKind, tuple[str, str]] = {
         "{what}结算自检不平：日用量与逐刻之和相差 {value:.6f} {unit}",
         "请重新结算该日（nenghao settle），仍不平请联系软件维护人员",
     ),
-    FindingKind.FALL: ("{what}读数下降，尚无法判断原因", "等待后续读数；如刚换表请登记"),
 }
 
 
@@ -100,6 +117,10 @@ class Said(Struct, frozen=True, kw_only=True):
         since: a day or a moment, as text; `lasts`: it was so before this day.
         value, other: numbers behind it; `unit` is that of the counter.
         bound: what it is held against.
+        error: of the value, what it may be off in 19 cases of 20.
+        against: the main whose family tells; empty: the meter's own power gauge.
+        other_meter: the one that cannot be told from it; empty: none.
+        ratio, usual: of energy to mean power times hours, now and before.
     """
 
     what: str
@@ -110,25 +131,45 @@ class Said(Struct, frozen=True, kw_only=True):
     other: float = 0.0
     bound: float = 0.0
     unit: str = ""
+    error: float = 0.0
+    against: str = ""
+    other_meter: str = ""
+    ratio: float | None = None
+    usual: float | None = None
 
 
 def told(kind: FindingKind, said: Said) -> tuple[str, str]:
     """The line and the advice."""
-    text, advice = _TEXT[kind]
-    if kind is FindingKind.SUM and said.value is None:
-        text = _NOTHING
+    text, advice = _template(kind, said)
     if said.lasts and "{since}" not in text:
         text += "（自{since}起）"
     value = 0.0 if said.value is None else said.value
     line = text.format(
         what=said.what,
         since=said.since,
-        value=value,
+        value=abs(value) if kind is FindingKind.GAIN else value,
+        way="多计" if value > 0 else "少计",
+        error=said.error,
+        against=said.against,
+        other_meter=said.other_meter,
+        ratio=said.ratio,
+        usual=said.usual,
         other=said.other,
         bound=said.bound,
         unit=said.unit,
     )
     return line, _AT_GATEWAY.get(kind, advice) if said.of_gateway else advice
+
+
+def _template(kind: FindingKind, said: Said) -> tuple[str, str]:
+    text, advice = _TEXT[kind]
+    if kind is FindingKind.SUM and said.value is None:
+        return _NOTHING, advice
+    if kind is FindingKind.GAIN and not said.against:
+        return (_GAIN_OFF if said.usual is None else _GAIN_BY_POWER), _AT_POWER
+    if said.other_meter:
+        return text + _OR_OTHER, advice
+    return text, advice
 
 
 def day_of(at_ms: int) -> str:

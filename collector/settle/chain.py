@@ -7,22 +7,29 @@ on its two sides apart, so what is decided at one fault does not hang on another
 how much was loaded.
 """
 
+from math import ceil, log10
 from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
 
 from collector.settle.bounds import DAY_MS, HOUR_MS, Bound, bound_of, pieces_of
+from collector.settle.pace import Pace, Paces, shift
 from collector.settle.register import Register
+from collector.settle.relation import POWERS, gauges
+from collector.settle.rule import Rule
 from collector.settle.series import Ints
 from collector.settle.steps import Steps, stands_still
-from collector.settle.turns import Brink, Turn, change_of_pace, turns
+from collector.settle.turn import LARGEST, Brink, Turn
+from collector.settle.turns import turns
 
 _ANCHOR_MS = 3 * DAY_MS
 _ANCHOR_READINGS = 8
 _ABSURD = 40.0  # no story leaves out that much in a row
 _WHOLE_PIECE = 6.0
 _STANDING_PIECE = 3.0  # says less than one that moves
+_UNDONE = 1.0  # a day at the end of what is known, that nothing after it undoes
+_FASTEST = 3  # so many steps are faster than a piece can run, and it cannot
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -50,7 +57,10 @@ class Link(Struct, frozen=True, kw_only=True):
 
 
 class _Best(Struct, frozen=True):
+    """`doubt` is the part of `price` that is given back if the unit changes back."""
+
     price: float
+    doubt: float
     turn: Turn | None
     before: tuple[int, int] | None  # (piece, power)
 
@@ -63,65 +73,103 @@ class _End(Struct, frozen=True):
     last_ms: int
     last: int
     since_ms: int
-    next_gain: int
-    next_ms: int
-    prev_gain: int
-    prev_ms: int
 
 
 def chain(at_ms: Ints, value: Ints, steps: Steps, register: Register) -> list[Link]:
     """The kept pieces in order; none if the counter only ran backwards."""
     sinks = np.concatenate(([0], np.cumsum(steps.sinking)))
+    spans = pieces_of(steps.odd)
     pieces = [
         _piece(at_ms, value, first, last, sinks=bool(sinks[last] > sinks[first]))
-        for first, last in pieces_of(steps.odd)
+        for first, last in spans
     ]
     since_ms = at_ms[stands_still(value)]
     ends = [_end(at_ms, value, since_ms, piece) for piece in pieces]
-    bounds = _Bounds(at_ms, value, steps, register)
-    highest = int(value.max())
+    limits = _Limits(at_ms, value, steps, register, spans)
     best: list[dict[int, _Best]] = []
     for place, piece in enumerate(pieces):
-        way = _Way(pieces, ends, best, bounds.at(piece.first), register, highest)
+        way = _Way(pieces, ends, best, limits, register)
         best.append({} if piece.sinks else way.to(place))
-    return _traced(pieces, best)
+    return _traced(pieces, ends, best)
 
 
 def _end(at_ms: Ints, value: Ints, since_ms: Ints, piece: Piece) -> _End:
     first, last = piece.first, piece.last
-    span = at_ms[first : last + 1]
-    soon = first + int(np.searchsorted(span, span[0] + DAY_MS, side="right")) - 1
-    lately = first + int(np.searchsorted(span, span[-1] - DAY_MS))
     return _End(
         int(at_ms[first]),
         int(value[first]),
         int(at_ms[last]),
         int(value[last]),
         int(since_ms[last]),
-        int(value[soon] - value[first]),
-        int(at_ms[soon] - at_ms[first]),
-        int(value[last] - value[lately]),
-        int(at_ms[last] - at_ms[lately]),
     )
 
 
-class _Bounds:
-    """The bound that holds at a piece, computed once for pieces that touch."""
+class _Limits:
+    """What a piece can be, and what it tells of its pace; looked at when it is asked for."""
 
-    def __init__(self, at_ms: Ints, value: Ints, steps: Steps, register: Register) -> None:
-        self.register = register
-        self._arguments = (at_ms, value, steps, register)
-        self._by_day: dict[int, Bound] = {}
+    def __init__(
+        self,
+        at_ms: Ints,
+        value: Ints,
+        steps: Steps,
+        register: Register,
+        spans: list[tuple[int, int]],
+    ) -> None:
+        self._at_ms, self._value, self._steps, self._register = at_ms, value, steps, register
+        self._spans = spans
+        self._gauges = gauges(value, spans, steps.resolution)
+        lengths = [last - first + 1 for first, last in spans]
+        self._gauge = np.repeat(self._gauges, lengths) if self._gauges.any() else None
+        self._paces = Paces(at_ms, value, steps.odd, steps.resolution)
+        self._bounds: dict[tuple[int, int], Bound] = {}
+        self._lowest: dict[int, int] = {}
+        self._before: dict[int, Pace | None] = {}
+        self._after: dict[int, Pace | None] = {}
 
-    def at(self, place: int) -> Bound:
-        at_ms = self._arguments[0]
-        day = int(at_ms[place]) // DAY_MS
-        if day not in self._by_day:
+    def bound(self, place: int) -> Bound:
+        """As the readings of this piece are read."""
+        day = int(self._at_ms[self._spans[place][0]]) // DAY_MS
+        power = int(self._gauges[place])
+        if (day, power) not in self._bounds:
             # One bound a day: whatever else is loaded, the same day has the same one.
-            first = int(np.searchsorted(at_ms, day * DAY_MS))
-            last = int(np.searchsorted(at_ms, (day + 1) * DAY_MS))
-            self._by_day[day] = bound_of(*self._arguments, slice(first, last))
-        return self._by_day[day]
+            first = int(np.searchsorted(self._at_ms, day * DAY_MS))
+            last = int(np.searchsorted(self._at_ms, (day + 1) * DAY_MS))
+            self._bounds[day, power] = bound_of(
+                self._at_ms,
+                self._value,
+                self._steps,
+                self._register,
+                slice(first, last),
+                None if self._gauge is None else (self._gauge, power),
+            )
+        return self._bounds[day, power]
+
+    def lowest(self, place: int) -> int:
+        """The lowest power of ten in which a piece does not run faster than it can."""
+        if place not in self._lowest:
+            self._lowest[place] = self._lowest_of(place)
+        return self._lowest[place]
+
+    def _lowest_of(self, place: int) -> int:
+        first, last = self._spans[place]
+        bound = self.bound(place)
+        least = log10(max(1, int(self._value[last] - self._value[first])) / LARGEST)
+        if bound.rated and last - first >= _FASTEST:
+            there = slice(first, last + 1)
+            rates = (np.diff(self._value[there]) - bound.slack) / np.diff(self._at_ms[there])
+            fastest = float(np.partition(rates, -_FASTEST)[-_FASTEST])
+            least = max(least, log10(fastest / bound.per_ms) if fastest > 0 else least)
+        return max(-POWERS[-1], min(0, ceil(least)))
+
+    def before(self, place: int) -> Pace | None:
+        if place not in self._before:
+            self._before[place] = self._paces.before(*self._spans[place])
+        return self._before[place]
+
+    def after(self, place: int) -> Pace | None:
+        if place not in self._after:
+            self._after[place] = self._paces.after(*self._spans[place])
+        return self._after[place]
 
 
 def _piece(at_ms: Ints, value: Ints, first: int, last: int, *, sinks: bool) -> Piece:
@@ -148,9 +196,8 @@ class _Way(NamedTuple):
     pieces: list[Piece]
     ends: list[_End]
     best: list[dict[int, _Best]]
-    bound: Bound
+    limits: _Limits
     register: Register
-    highest: int
 
     def to(self, place: int) -> dict[int, _Best]:
         found: dict[int, _Best] = {}
@@ -159,16 +206,21 @@ class _Way(NamedTuple):
             for power, reached in self.best[before].items():
                 price = reached.price + left_out
                 known = found.get(power)
-                if known is None or price < known.price:  # else no story from here is cheaper
-                    self._try(found, (before, power), place, price)
+                # Else no story from here is cheaper.
+                if known is None or price - reached.doubt < known.price:
+                    self._try(found, (before, power), place, (price, reached.doubt))
             if self.pieces[before].anchor or left_out > _ABSURD:
                 return found
             left_out += self.pieces[before].price
-        _keep(found, _Best(left_out, None, None), self.register.power_of_ten)
+        _keep(found, _Best(left_out, 0.0, None, None), self.register.power_of_ten)
         return found
 
     def _try(
-        self, found: dict[int, _Best], before: tuple[int, int], place: int, price: float
+        self,
+        found: dict[int, _Best],
+        before: tuple[int, int],
+        place: int,
+        so_far: tuple[float, float],
     ) -> None:
         left, right = self.ends[before[0]], self.ends[place]
         brink = Brink(
@@ -178,17 +230,21 @@ class _Way(NamedTuple):
             right_ms=right.first_ms,
             right=right.first,
             power=before[1],
-            next_gain=right.next_gain,
-            next_ms=right.next_ms,
-            prev_gain=left.prev_gain,
-            prev_ms=left.prev_ms,
             readings=self.pieces[place].last - self.pieces[place].first + 1,
-            highest=self.highest,
+            lowest=self.limits.lowest(place),
         )
-        for turn in turns(brink, self.bound, self.register):
-            pace = 0.0 if turn.ending is None else change_of_pace(brink, turn.power)
-            whole = price + turn.price + pace
-            _keep(found, _Best(whole, turn, before), turn.power)
+        for turn in turns(
+            brink,
+            (self.limits.bound(before[0]), self.limits.bound(place)),
+            self.register,
+            lambda: shift(self.limits.before(before[0]), self.limits.after(place)),
+        ):
+            price, doubt = so_far
+            price += turn.price + turn.doubt
+            if turn.rule is Rule.UNIT and not turn.power:
+                price -= doubt
+            doubt = doubt + turn.doubt if turn.power else 0.0
+            _keep(found, _Best(price, doubt, turn, before), turn.power)
 
 
 def _keep(found: dict[int, _Best], one: _Best, power: int) -> None:
@@ -197,19 +253,20 @@ def _keep(found: dict[int, _Best], one: _Best, power: int) -> None:
         found[power] = one
 
 
-def _traced(pieces: list[Piece], best: list[dict[int, _Best]]) -> list[Link]:
+def _traced(pieces: list[Piece], ends: list[_End], best: list[dict[int, _Best]]) -> list[Link]:
     """From the cheapest end back to the start."""
     left_out = 0.0
-    ends: list[tuple[float, int, int]] = []
+    last: list[tuple[float, int, int]] = []
     for place in range(len(pieces) - 1, -1, -1):
-        ends += [(one.price + left_out, place, power) for power, one in best[place].items()]
+        last += [(one.price + left_out, place, power) for power, one in best[place].items()]
         if pieces[place].anchor:
             break
-        left_out += pieces[place].price
+        days = (ends[place].last_ms - ends[place].first_ms) / DAY_MS
+        left_out += pieces[place].price + _UNDONE * days
     links: list[Link] = []
-    if not ends:
+    if not last:
         return []
-    at: tuple[int, int] | None = min(ends, key=lambda end: (end[0], -end[1], abs(end[2])))[1:]
+    at: tuple[int, int] | None = min(last, key=lambda end: (end[0], -end[1], abs(end[2])))[1:]
     while at is not None:
         place, power = at
         one = best[place][power]

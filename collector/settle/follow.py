@@ -15,29 +15,42 @@ import numpy as np
 from msgspec import Struct, structs
 
 from collector.settle.bounds import DAY_MS
+from collector.settle.cells import SHANGHAI_MS, day_start_ms
 from collector.settle.chain import Link, chain
-from collector.settle.phase import flag_drift, may_drift
+from collector.settle.limit import flag_limit
+from collector.settle.phase import doubtful_days, flag_drift
 from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Ending, Ints, Mask, RegisterEpoch, Series
-from collector.settle.standstill import flag_standstills, stands_doubtful
+from collector.settle.standstill import doubtful_standstills, flag_standstills
 from collector.settle.steps import Steps, steps_of
-from collector.settle.turns import scaled
+from collector.settle.turn import scaled
 
 NEAR_MS = DAY_MS
 _FEW = 2  # readings of a kept piece between two left-out ones of another clock
 _TURNS = 3
 FAR_MS = 15 * DAY_MS
+REACH_MS = 8 * DAY_MS  # days to both sides that one doubt may decide about, and that decide it
 
 
-def doubtful(series: Series, register: Register) -> bool:
-    """Whether anything in this stretch needs `FAR_MS` of readings around it to be judged."""
-    if len(series.at_ms) < 2:  # noqa: PLR2004 - a step has two ends
-        return False
+def doubts(series: Series, register: Register) -> frozenset[int]:
+    """Days (their starts) on which something needs `FAR_MS` of readings around to be judged.
+
+    What is said of them can change with any reading of a week to both sides, so whoever settles
+    remembers them.
+    """
+    at_ms = series.at_ms
+    if len(at_ms) < 2:  # noqa: PLR2004 - a step has two ends
+        return frozenset()
     steps, _ = _told(series, register)
-    if steps.odd.any() or steps.sinking.any() or stands_doubtful(series.at_ms, series.value):
-        return True
-    return may_drift(series.at_ms)
+    odd = np.flatnonzero(steps.odd | steps.sinking)
+    spans = [(step, step + 1) for step in odd.tolist()]
+    spans += doubtful_standstills(at_ms, series.value)
+    days = {(day * DAY_MS) - SHANGHAI_MS for day in doubtful_days(at_ms).tolist()}
+    for first, last in spans:
+        start_ms, end_ms = day_start_ms(int(at_ms[first])), int(at_ms[last])
+        days.update(range(start_ms, end_ms + 1, DAY_MS))
+    return frozenset(days)
 
 
 def follow(series: Series, register: Register) -> Course:
@@ -57,7 +70,7 @@ def follow(series: Series, register: Register) -> Course:
         course = _course(series, chain(series.at_ms, series.value, steps, register))
     else:
         course = _plain(series, register)
-    return flag_drift(_flag_limit(flag_standstills(course, series), steps, register))
+    return flag_drift(flag_limit(flag_standstills(course, series), steps, register))
 
 
 def _told(series: Series, register: Register) -> tuple[Steps, Register]:
@@ -311,17 +324,4 @@ def _epochs(series: Series, links: list[Link]) -> tuple[RegisterEpoch, ...]:
     return tuple(epochs)
 
 
-def _flag_limit(course: Course, steps: Steps, register: Register) -> Course:
-    """Above the rated power, below twice of it: it counts, and is shown."""
-    if register.rated_per_hour is None or not len(course.energy):
-        return course
-    span_ms = np.diff(course.at_ms)
-    rated = register.rated_per_hour / 3_600_000 * span_ms + 2 * steps.resolution
-    above = course.energy > rated
-    if not above.any():
-        return course
-    flag = np.where(above, bit(Rule.SOFT_LIMIT), 0)
-    return structs.replace(course, rules=course.rules | flag)
-
-
-__all__ = ["FAR_MS", "NEAR_MS", "Ending", "doubtful", "follow"]
+__all__ = ["FAR_MS", "NEAR_MS", "REACH_MS", "Ending", "doubts", "follow"]

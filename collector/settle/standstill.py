@@ -1,47 +1,60 @@
 """Standstill: stretches in which a counter does not move -> frozen, a long zero run, or nothing.
 
 A counter that stands still may have nothing to count: a school at night, a boiler in summer. It was
-**frozen** if it then made up for it in one step, or if it stood still although it otherwise hardly
-ever does. What a frozen counter made up for is spread over the time that it stood; what it did not
-make up for nobody knows, and nothing is invented.
+**frozen** if it then made up for it in one step, or if it stood still in hours in which it usually
+moves (`week`). What a frozen counter made up for is spread over the time that it stood; what it did
+not make up for nobody knows, and nothing is invented.
 """
 
 import numpy as np
 from msgspec import structs
 
-from collector.settle.bounds import AROUND_MS, DAY_MS, HOUR_MS
-from collector.settle.cells import SHANGHAI_MS
+from collector.settle.bounds import DAY_MS, HOUR_MS
 from collector.settle.rule import Rule, bit
 from collector.settle.series import Course, Dropped, Floats, Ints, Mask, Series
 from collector.settle.steps import highest_around
+from collector.settle.week import Week, reach_ms, totals_of, week_of
 
 _STEPS = 3  # equal steps in a row before anything is a standstill
-_CATCH_UP = 1.8  # times the highest rate around
-_USUAL = 1.3
-_MEAN_AT_LEAST, _MEAN_AT_MOST = 0.15, 4.0  # of the usual rate, of what was made up for
-_SELDOM = 0.04  # share of standing time, outside of this stretch, of a counter that always moves
-_CANNOT_TELL = 0.3  # above that, a counter that stands still and then runs fast is normal
 _LONG_MS = 3 * HOUR_MS
+_MOST_MS = 13 * DAY_MS  # longer, it may as well be a season; and what is around it lies too far off
+
+# A step that makes up for the time before it.
+_CATCH_UP = 1.8  # times the highest rate around, or what it would gain otherwise
+_FAR_ABOVE = 3.6
+_LEAST_MEAN, _MOST_MEAN = 0.15, 4.5  # of the usual rate, over the whole time
+_LEAST_MADE_UP, _MOST_MADE_UP = 0.4, 2.5  # of what was expected meanwhile
+_KNOWN_MOVES, _KNOWN_RESTS, _KNOWN_STOPS = 0.5, 0.3, 3  # else nobody can expect anything of it
+_SOME_REST, _SOME_STOPS = 0.1, 5  # above that, to stand still and then run fast is normal
+
+# A stretch in hours in which the counter otherwise moves.
+_MOVED = 12  # hours to both sides in which it moved
+_TOLD = 0.5  # of its hours have others to be compared with
+_MOVES = 0.7
+_WORTH = 0.3  # of the usual rate, that must have been expected
+_RESTS = 0.25  # share of time; a counter that rests more may rest longer
+_STOPS = 1
+_AGAIN, _AGAIN_SHARE = 3, 0.45  # what broke once may break again; oftener is how this counter runs
+_LONGER = 1.5  # than it ever stands anyway
+_SURE_MS = 6 * HOUR_MS  # a shorter one must be the only one, and quite against its habit
+_SURE_MOVES, _SURE_RESTS = 0.9, 0.05
+
+# A counter that rests a part of every day, and once far longer.
 _ZERO_RUN_MS = 12 * HOUR_MS
-_MOST_MS = 10 * DAY_MS  # longer, it may as well be a season
-_TIMES_LONGER = 3.0
-_AGAIN = 2  # other long standstills in the fortnight
-_RUNS_SELDOM = 0.15
-_WORTH = 0.05  # of the usual rate, that must have been expected
-_MOST_REACH = 0.4
-_DAYS = 2  # to compare with, at least
-_BUSY = 0.9  # nine in ten steps are slower
-_HARDLY = 0.02  # of a busy rate: as good as standing still
-_THURSDAY, _SATURDAY = 3, 5  # 1970 began on a Thursday; Monday is 0
+_TIMES_LONGER = 8.0
+_OFTEN_RESTS, _OFTEN_STOPS, _OFTEN_ODD = 0.6, 2, 1
+_OFTEN_MOVES, _OFTEN_WORTH = 0.3, 0.2
 
 
-def stands_doubtful(at_ms: Ints, value: Ints) -> bool:
-    """Whether any stretch has to be compared with the week around it."""
+def doubtful_standstills(at_ms: Ints, value: Ints) -> list[tuple[int, int]]:
+    """Stretches that have to be compared with the week around them: (first, last) reading."""
     runs = _runs(np.diff(value) == 0)
     if not len(runs):
-        return False
+        return []
     rate = np.maximum(np.diff(value), 0) / np.diff(at_ms)
-    return bool(_catching_up(runs, rate).any() or (_spans(runs, at_ms) >= _LONG_MS).any())
+    there = runs[_catching_up(runs, rate) | (_spans(runs, at_ms) >= _LONG_MS)]
+    last = np.minimum(there[:, 1] + 2, len(at_ms) - 1)
+    return list(zip(there[:, 0].tolist(), last.tolist(), strict=True))
 
 
 def flag_standstills(course: Course, series: Series) -> Course:
@@ -50,29 +63,42 @@ def flag_standstills(course: Course, series: Series) -> Course:
     Args:
         series: what the course was made of: names the value of a reading that no longer counts.
     """
-    # In a coarser unit a counter seems to stand still.
-    same_unit = (course.rules & bit(Rule.UNIT)) == 0
-    still = (course.energy == 0) & course.known & (np.diff(course.at_ms) > 0) & same_unit
-    runs = _runs(still)
-    if not len(runs):
+    if not (course.energy == 0).any():
         return course
-    span_ms = np.maximum(np.diff(course.at_ms), 1)
-    rate = course.energy / span_ms
-    made_up = _catching_up(runs, rate)
-    long = _spans(runs, course.at_ms) >= _LONG_MS
-    flags = np.zeros(len(rate), np.int64)
+    flags = np.zeros(len(course.energy), np.int64)
     merged: list[tuple[int, int]] = []
-    for (first, last), catches in zip(
-        runs[made_up | long].tolist(), made_up[made_up | long].tolist(), strict=True
-    ):
-        rule, whole = _judge(course, rate, still, (first, last), catches=catches)
-        if rule is not None:
-            flags[first : last + 1 + whole] |= bit(rule)
-        if whole:
-            merged.append((first, last))
+    # In a coarser unit a counter seems to stand still: it is compared with itself in that unit.
+    unit = (course.rules & bit(Rule.UNIT)) != 0
+    for counts in (course.known & ~unit, course.known & unit):
+        if counts.any():
+            merged += _flag(course, counts, flags)
     if not flags.any():
         return course
-    return _merged(structs.replace(course, rules=course.rules | flags), merged, series)
+    return _merged(structs.replace(course, rules=course.rules | flags), sorted(merged), series)
+
+
+def _flag(course: Course, counts: Mask, flags: Ints) -> list[tuple[int, int]]:
+    """Add the rules of each leg to `flags`; returns stretches that the step after made up for."""
+    runs = _runs((course.energy == 0) & counts & (np.diff(course.at_ms) > 0))
+    if not len(runs):
+        return []
+    rate = np.where(counts, course.energy / np.maximum(np.diff(course.at_ms), 1), 0.0)
+    spans, catches = _spans(runs, course.at_ms), _catching_up(runs, rate)
+    judged = ((spans >= _LONG_MS) | (catches & _above_least(runs, rate))) & (spans <= _MOST_MS)
+    if not judged.any():
+        return []
+    totals = totals_of(course, counts)
+    merged: list[tuple[int, int]] = []
+    for place in np.flatnonzero(judged).tolist():
+        first, last = runs[place].tolist()
+        start_ms, end_ms = int(course.at_ms[first]), int(course.at_ms[last + 1])
+        week = week_of(totals, start_ms, end_ms)
+        if _made_up(course, rate, (first, last), week, catching=bool(catches[place])):
+            flags[first : last + 2] |= bit(Rule.FROZEN)
+            merged.append((first, last))
+        elif (rule := _stood(end_ms - start_ms, week)) is not None:
+            flags[first : last + 1] |= bit(rule)
+    return merged
 
 
 def _runs(still: Mask) -> Ints:
@@ -95,95 +121,97 @@ def _catching_up(runs: Ints, rate: Floats) -> Mask:
     return np.asarray(there & (rate[after] > _CATCH_UP * around))
 
 
-def _judge(
-    course: Course, rate: Floats, still: Mask, run: tuple[int, int], *, catches: bool
-) -> tuple[Rule | None, bool]:
-    """The rule of a stretch, and whether the step after it belongs to it."""
-    first, last = run
-    begin = int(np.searchsorted(course.at_ms, course.at_ms[first] - AROUND_MS))
-    end = int(np.searchsorted(course.at_ms, course.at_ms[last + 1] + AROUND_MS, side="right")) - 1
-    sides = np.arange(begin, first), np.arange(last + 2, max(end, last + 2))
-    if min(int((rate[side] > 0).sum()) for side in sides) < _STEPS:
-        return None, False  # it does not know how this counter moves before, or after
-    others = np.concatenate(sides)
-    usual = float(np.median(rate[others][rate[others] > 0]))
-    busy = float(np.quantile(rate[others], _BUSY))
-    standing, longest = _standing(course, still | (rate <= _HARDLY * busy), others)
-    if catches and _made_up(course, rate, run, usual=usual, standing=standing):
-        return Rule.FROZEN, True
-    span_ms = int(course.at_ms[last + 1] - course.at_ms[first])
-    if standing > _RUNS_SELDOM or not _LONG_MS <= span_ms <= _MOST_MS:
-        return None, False
-    sure = standing <= _SELDOM or span_ms >= DAY_MS
-    if sure and _expected(course, run, others) >= _WORTH * usual * span_ms:
-        return Rule.FROZEN, False
-    if span_ms >= _ZERO_RUN_MS and span_ms > _TIMES_LONGER * longest:
-        return Rule.ZERO_RUN, False
-    return None, False
+def _above_least(runs: Ints, rate: Floats) -> Mask:
+    """Whether the step after each stretch is above the slowest of all steps.
 
-
-def _expected(course: Course, run: tuple[int, int], others: Ints) -> float:
-    """What the counter gained in the same hours of other days of the week around; 0: not known.
-
-    Working days are compared with working days, weekends with weekends. What three in
-    five of them reached: it may have stood still more than once.
+    Else it cannot be above the usual one. A coarse register stands still before nearly every step,
+    and all of them are alike.
     """
-    first, last = run
-    start_ms, end_ms = int(course.at_ms[first]), int(course.at_ms[last + 1])
-    reach = int(course.at_ms[others[0]]), int(course.at_ms[others[-1] + 1])
-    total = np.concatenate(([0], np.cumsum(course.energy)))
-    gains = []
-    for days in (*range(-7, 0), *range(1, 8)):
-        since_ms, until_ms = start_ms + days * DAY_MS, end_ms + days * DAY_MS
-        apart = until_ms <= start_ms or since_ms >= end_ms
-        alike = _alike(start_ms, since_ms) and _alike(end_ms, until_ms)
-        if apart and alike and reach[0] <= since_ms and until_ms <= reach[1]:
-            gain = np.diff(np.interp([since_ms, until_ms], course.at_ms, total))
-            gains.append(float(gain[0]))
-    return float(np.quantile(gains, _MOST_REACH)) if len(gains) >= _DAYS else 0.0
+    after = np.minimum(runs[:, 1] + 1, len(rate) - 1)
+    return np.asarray(rate[after] >= _CATCH_UP * rate[rate > 0].min(initial=np.inf))
 
 
-def _alike(one_ms: int, other_ms: int) -> bool:
-    return _is_weekend(one_ms) == _is_weekend(other_ms)
-
-
-def _is_weekend(at_ms: int) -> bool:
-    return ((at_ms + SHANGHAI_MS) // DAY_MS + _THURSDAY) % 7 >= _SATURDAY
-
-
-def _standing(course: Course, still: Mask, others: Ints) -> tuple[float, int]:
-    """How the counter stands still otherwise: the share of time, and the longest stretch in ms.
-
-    Up to two other long standstills are left aside: what broke once may break again in a week.
-    More of them are how this counter runs.
-    """
-    spans = np.diff(course.at_ms)
-    there = np.zeros(len(still), np.bool_)
-    there[others] = still[others]
-    edges = np.diff(np.concatenate(([0], there.astype(np.int8), [0])))
-    firsts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    lengths = course.at_ms[ends] - course.at_ms[firsts]
-    long = lengths >= _LONG_MS
-    aside = long if long.sum() <= _AGAIN else np.zeros_like(long)
-    rest = lengths[~aside]
-    whole = max(1, int(spans[others].sum()) - int(lengths[aside].sum()))
-    return float(rest.sum() / whole), int(lengths.max()) if len(lengths) else 0
+# ---- what the step after it made up for
 
 
 def _made_up(
-    course: Course, rate: Floats, run: tuple[int, int], *, usual: float, standing: float
+    course: Course, rate: Floats, run: tuple[int, int], week: Week, *, catching: bool
 ) -> bool:
+    """Whether the step after a stretch holds what was consumed meanwhile.
+
+    Args:
+        catching: it is above all steps around it.
+    """
     first, last = run
     after = last + 1
-    whole_ms = int(course.at_ms[after + 1] - course.at_ms[first])
-    mean = float(course.energy[after]) / whole_ms
-    seldom = standing <= _SELDOM
-    times = _USUAL if seldom else 2 * _CATCH_UP
+    if after >= len(rate) or not rate[after]:
+        return False
+    gained = float(course.energy[after])
+    own = week.resumed * float(course.at_ms[after + 1] - course.at_ms[after])
+    mean = gained / float(course.at_ms[after + 1] - course.at_ms[first])
+    plausible = _LEAST_MEAN * week.usual <= mean <= _MOST_MEAN * week.usual
+    as_expected = _as_expected(gained - own, week)
+    if gained < _CATCH_UP * own or not (plausible or as_expected):
+        return False
+    before, later = _sides(course, rate, run)
+    if min((before > 0).sum(), (later > 0).sum()) < _STEPS:
+        return False  # it does not know how this counter moves before, or after
+    others = np.concatenate((before, later))
+    usual = float(np.median(others[others > 0]))
+    if as_expected and rate[after] >= _CATCH_UP * usual:
+        return True
+    seldom = week.idle <= _SOME_REST and week.stops <= _SOME_STOPS
+    above_all = bool(rate[after] >= _CATCH_UP * others.max()) or (catching and seldom)
+    far = bool(rate[after] >= _FAR_ABOVE * usual) and gained >= _FAR_ABOVE * own
+    return plausible and above_all and far
+
+
+def _as_expected(surplus: float, week: Week) -> bool:
+    known = week.moves >= _KNOWN_MOVES and week.idle <= _KNOWN_RESTS and week.stops <= _KNOWN_STOPS
+    return known and _LEAST_MADE_UP * week.expected <= surplus <= _MOST_MADE_UP * week.expected
+
+
+def _sides(course: Course, rate: Floats, run: tuple[int, int]) -> tuple[Floats, Floats]:
+    """The rates of the steps around a stretch, without the one after it."""
+    first, last = run
+    start_ms, end_ms = int(course.at_ms[first]), int(course.at_ms[last + 1])
+    reach = reach_ms(end_ms - start_ms)
+    begin = int(np.searchsorted(course.at_ms, start_ms - reach))
+    end = int(np.searchsorted(course.at_ms, end_ms + reach, side="right")) - 1
+    return rate[begin:first], rate[last + 2 : max(end, last + 2)]
+
+
+# ---- what nothing made up for
+
+
+def _stood(span_ms: int, week: Week) -> Rule | None:
+    """The rule of a stretch after which the counter went on as if nothing had been."""
+    if span_ms < _LONG_MS or min(week.moving) < _MOVED or week.told < _TOLD:
+        return None
+    if _against_habit(span_ms, week):
+        return Rule.FROZEN
+    return Rule.ZERO_RUN if _far_longer(span_ms, week) else None
+
+
+def _against_habit(span_ms: int, week: Week) -> bool:
+    worth = week.expected >= _WORTH * week.usual * span_ms
+    if span_ms < _SURE_MS:
+        alone = week.stops == 0 and week.odd == 0
+        return worth and alone and week.moves >= _SURE_MOVES and week.idle <= _SURE_RESTS
+    again = week.stops <= _STOPS and week.stops + week.odd <= _AGAIN
+    seldom = again and week.odd_share <= _AGAIN_SHARE and week.idle <= _RESTS
+    return worth and seldom and week.moves >= _MOVES and span_ms > _LONGER * week.longest_ms
+
+
+def _far_longer(span_ms: int, week: Week) -> bool:
     return (
-        bool(course.known[after])
-        and standing <= _CANNOT_TELL
-        and rate[after] >= times * usual
-        and _MEAN_AT_LEAST * usual <= mean <= _MEAN_AT_MOST * usual
+        span_ms >= _ZERO_RUN_MS
+        and span_ms > _TIMES_LONGER * week.longest_ms
+        and week.idle <= _OFTEN_RESTS
+        and week.moves >= _OFTEN_MOVES
+        and week.expected >= _OFTEN_WORTH * week.usual * span_ms
+        and week.stops <= _OFTEN_STOPS
+        and week.odd <= _OFTEN_ODD
     )
 
 

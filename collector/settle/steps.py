@@ -62,23 +62,28 @@ def steps_of(at_ms: Ints, value: Ints, rated_per_hour: int | None) -> Steps:
         rated_per_hour: what the counter gains in an hour at rated load; None: not known.
     """
     rise = np.diff(value)
-    resolution = _resolution(rise)
+    resolution = resolution_of(rise)
     fall = rise < 0
+    sinking = _sinking(rise)
+    lone = np.flatnonzero(fall & ~sinking)
+    partner, between = _partners(value, lone)
+    rate = np.maximum(rise, 0) / np.diff(at_ms)
+    # A spike, its way up and the way back of a glitch are no measure for the steps beside them.
+    calm = np.where(partner | between, 0.0, rate)
     if rated_per_hour is not None:
         allowed = 2 * rated_per_hour / _HOUR_MS * np.diff(at_ms) + 2 * resolution
         leap = rise > allowed
         if leap.any():
-            leap &= _first_of_many(np.maximum(rise, 0) / np.diff(at_ms))
+            leap &= _first_of_many(rate, calm) & ~_up_there(rate, partner, fall)
     else:
-        rate = np.maximum(rise, 0) / np.diff(at_ms)
-        leap = (rate > _FAR_ABOVE * highest_around(rate)) & (rise > _FEW_STEPS * resolution)
-    sinking = _sinking(rise)
-    lone = np.flatnonzero(fall & ~sinking)
-    partner = _partners(value, lone) if len(lone) else np.zeros_like(fall)
+        beside = highest_around(calm)
+        if between.any():  # within a run of its own height nothing is a leap
+            beside = np.where(between, highest_around(rate), beside)
+        leap = (rate > _FAR_ABOVE * beside) & (rise > _FEW_STEPS * resolution)
     return Steps(fall=fall, partner=partner, leap=leap, sinking=sinking, resolution=resolution)
 
 
-def _resolution(rise: Ints) -> int:
+def resolution_of(rise: Ints) -> int:
     """The greatest common divisor of the smaller rises: the larger may be anything."""
     positive = rise[rise > 0]
     if not len(positive):
@@ -100,11 +105,20 @@ def _sinking(rise: Ints) -> Mask:
     return found
 
 
-def _first_of_many(rate: Floats) -> Mask:
+def _first_of_many(rate: Floats, calm: Floats) -> Mask:
     """Far above the steps before it; a counter read in another unit leaps at every step."""
-    padded = np.concatenate((np.zeros(_AROUND), rate))
+    padded = np.concatenate((np.zeros(_AROUND), calm))
     windows = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)[: len(rate)]
     return np.asarray(rate > _ABOVE_BEFORE * windows.max(axis=1))
+
+
+def _up_there(rate: Floats, partner: Mask, fall: Mask) -> Mask:
+    """Steps soon after the way up of a spike or of a run in another unit, before its way down."""
+    place = np.arange(len(rate))
+    up = np.maximum.accumulate(np.where(partner, place, -1))
+    down = np.maximum.accumulate(np.where(fall, place, -1))
+    near = (up > down) & (up < place) & (place - up <= _AROUND)
+    return np.asarray(near & (rate <= _ABOVE_BEFORE * rate[np.maximum(up, 0)]))
 
 
 def highest_around(rate: Floats) -> Floats:
@@ -129,20 +143,26 @@ def highest_around(rate: Floats) -> Floats:
     return np.asarray(np.maximum(left, right))
 
 
-def _partners(value: Ints, falls: Ints) -> Mask:
-    """For each fall the rise before it that it undoes, and the rise after it that undoes it."""
+def _partners(value: Ints, falls: Ints) -> tuple[Mask, Mask]:
+    """For each fall the rise before it that it undoes, and the rise after it that undoes it.
+
+    And the steps between such a rise and the fall after it, if they are few.
+    """
     partner = np.zeros(len(value) - 1, np.bool_)
+    between = np.zeros(len(value) - 1, np.bool_)
     for step in falls.tolist():
         low, high = value[step + 1], value[step]
         before = value[max(0, step + 1 - _PARTNERS_WITHIN) : step + 1]
         under = np.flatnonzero(before <= low)
         if len(under):
-            partner[step - (len(before) - 1 - int(under[-1]))] = True
+            rise = step - (len(before) - 1 - int(under[-1]))
+            partner[rise] = True
+            between[max(rise + 1, step - _AROUND) : step] = step - rise <= _AROUND
         after = value[step + 1 : step + 1 + _PARTNERS_WITHIN]
         over = np.flatnonzero(after >= high)
         if len(over):
             partner[step + int(over[0])] = True
-    return partner
+    return partner, between
 
 
 def stands_still(value: Ints) -> Ints:

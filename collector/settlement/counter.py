@@ -19,7 +19,7 @@ from collector.settle.amend import amend
 from collector.settle.breaks import Break, breaks_of
 from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, Cells, Width, day_start_ms
 from collector.settle.day_class import DayClass
-from collector.settle.follow import FAR_MS, NEAR_MS, doubtful, follow
+from collector.settle.follow import FAR_MS, NEAR_MS, REACH_MS, doubts, follow
 from collector.settle.lay import Settled, Shape, lay
 from collector.settle.rate import rated_per_hour
 from collector.settle.register import Register
@@ -29,8 +29,6 @@ from collector.settle.series import PER_UNIT, Course
 from collector.settle.shape import HISTORY_DAYS, long_legs, shape
 from collector.settlement.change import changed, joined
 from collector.settlement.supply import Key, Span, Supply
-
-AROUND_MS = 8 * DAY_MS  # days to both sides that one doubt may decide about
 
 Classify = Callable[[int], DayClass]
 
@@ -59,6 +57,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         breaks: those in the span, if they differ from what was remembered; else None.
         measured_changed: rows of quarters whose energy was measured are among the new.
         unit_changed: from the span on, readings are to be told in another unit than before.
+        doubts: days of the span whose judgement hangs on the week around them.
     """
 
     span: Span
@@ -66,6 +65,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     breaks: tuple[Break, ...] | None
     measured_changed: bool
     unit_changed: bool
+    doubts: frozenset[int]
 
 
 def settle_counter(key: Key, span: Span, said: Said, kin: Kin) -> Outcome:
@@ -76,7 +76,8 @@ def settle_counter(key: Key, span: Span, said: Said, kin: Kin) -> Outcome:
         loaded = (span[0] - margin_ms, span[1] + margin_ms)
         series = kin.supply.series(key, loaded, span, said)
         register = _register(key, loaded[0], said, kin)
-        if margin_ms == NEAR_MS and doubtful(series, register):
+        found = doubts(series, register)
+        if margin_ms == NEAR_MS and found:
             margin_ms = FAR_MS
             core = span = _with_corrections(_around(span, kin.until_ms), said)
             continue
@@ -87,14 +88,14 @@ def settle_counter(key: Key, span: Span, said: Said, kin: Kin) -> Outcome:
             break
         span = wider
     settled = _laid(key, span, course, said, kin)
-    return _compared(key, span, settled, course, kin)
+    return _compared(key, span, settled, course, found, kin)
 
 
 def _around(span: Span, until_ms: int) -> Span:
     """The days that one doubt may decide about; none of them lies ahead."""
     tomorrow_ms = day_start_ms(until_ms) + DAY_MS
-    end_ms = min(span[1] + AROUND_MS, max(tomorrow_ms, span[1]))
-    return span[0] - AROUND_MS, end_ms
+    end_ms = min(span[1] + REACH_MS, max(tomorrow_ms, span[1]))
+    return span[0] - REACH_MS, end_ms
 
 
 def _register(key: Key, from_ms: int, said: Said, kin: Kin) -> Register:
@@ -182,7 +183,9 @@ def _history(key: Key, width: Width, before: Span, own: Cells, kin: Kin) -> Cell
     return own if stored is None else joined(stored.cells, own)
 
 
-def _compared(key: Key, span: Span, settled: Settled, course: Course, kin: Kin) -> Outcome:
+def _compared(
+    key: Key, span: Span, settled: Settled, course: Course, found: frozenset[int], kin: Kin
+) -> Outcome:
     written: list[Intervals] = []
     measured = False
     for width, cells in (
@@ -203,6 +206,7 @@ def _compared(key: Key, span: Span, settled: Settled, course: Course, kin: Kin) 
         breaks=None if same else tuple(breaks),
         measured_changed=measured,
         unit_changed=not same and _multiplier(breaks) != _multiplier(known),
+        doubts=frozenset(day for day in found if span[0] <= day < span[1]),
     )
 
 

@@ -3,19 +3,20 @@
 Power and flow, whose peaks matter, by quarter hour as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 from msgspec import Struct, structs
 
-from collector.fleet.index import Fleet
+from collector.fleet.index import Fleet, MeterEntry
 from collector.intervals import GaugeWindows, IntervalStore
 from collector.settle.cells import DAY_MS, HOUR_MS, QUARTER_MS, Width
 from collector.settle.gauge import gauge_windows
+from collector.settle.series import Mask
+from collector.settlement.reigns import reigns
 from collector.settlement.stretch import Stretch
 from collector.store import Column, ReadingStore, Tags
-from collector.validate import tags_of
 from metering.quantity import QUANTITIES, Kind
 
 GAUGES = tuple(name for name, one in QUANTITIES.items() if one.kind is Kind.GAUGE)
@@ -61,9 +62,28 @@ def settle_gauges(
         told = [windows for one in mine for windows in _windows(one, by_meter[meter], rules)]
         news = [new for one in told if (new := _changed(one, stored.get(_key(one)))) is not None]
         if news:
-            written.append((tags_of(fleet.meters[meter][-1]), news))
+            written += _tagged(fleet.meters[meter], news)
     if written:
         intervals.write_meters_gauges(written)
+
+
+def _tagged(
+    entries: Sequence[MeterEntry], news: Sequence[GaugeWindows]
+) -> Iterator[tuple[Tags, list[GaugeWindows]]]:
+    """Windows by the fleet entry that was in force when they began."""
+    for tags, start_ms, end_ms in reigns(entries):
+        mine = [
+            _picked(one, there)
+            for one in news
+            if (there := (one.start_ms >= start_ms) & (one.start_ms < end_ms)).any()
+        ]
+        if mine:
+            yield tags, mine
+
+
+def _picked(windows: GaugeWindows, chosen: Mask) -> GaugeWindows:
+    columns = {name: getattr(windows, name)[chosen] for name in _COLUMNS}
+    return structs.replace(windows, **columns)
 
 
 def _stored(
@@ -110,5 +130,4 @@ def _changed(windows: GaugeWindows, stored: GaugeWindows | None) -> GaugeWindows
         same &= getattr(stored, name)[there] == getattr(windows, name)
     if same.all():
         return None
-    news = {name: getattr(windows, name)[~same] for name in _COLUMNS}
-    return structs.replace(windows, **news)
+    return _picked(windows, ~same)

@@ -7,7 +7,7 @@ meanwhile keeps its mark.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -29,7 +29,7 @@ from collector.settle.cells import (
 )
 from collector.settle.counters import settled_counters
 from collector.settle.day_class import DayClass
-from collector.settle.follow import NEAR_MS
+from collector.settle.follow import NEAR_MS, REACH_MS
 from collector.settle.lay import month
 from collector.settle.rule import Rule, mask
 from collector.settle.said import said_of
@@ -38,7 +38,13 @@ from collector.settlement.change import changed, picked
 from collector.settlement.counter import Kin, Outcome, settle_counter
 from collector.settlement.derived import settle_derived
 from collector.settlement.gauges import GaugeRules, settle_gauges
-from collector.settlement.stretch import Stretch, groups, stretches
+from collector.settlement.reigns import reigns
+from collector.settlement.stretch import (
+    Stretch,
+    groups,
+    reaching_doubts,
+    stretches,
+)
 from collector.settlement.supply import WIDENS_MS, Key, Supply
 from collector.store import ReadingStore, Tags
 from collector.validate import tags_of
@@ -58,6 +64,8 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     Attributes:
         most_readings: of counters held in memory at once; 24 bytes and some each.
+        settled: where days are marked whose figures are new, for whoever looks at those; None:
+            nobody does.
     """
 
     store: ReadingStore
@@ -71,6 +79,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     classify: Callable[[int], DayClass]
     gauges: GaugeRules = GaugeRules()
     most_readings: int = 4_000_000
+    settled: DirtyBook | None = None
 
 
 class Progress(Protocol):
@@ -163,7 +172,7 @@ class Settlement:
 
     def _settle_days(self, days: Sequence[DirtyDay], done: _Done, watch: Progress) -> None:
         parts = self._parts
-        found = stretches(days)
+        found = self._with_doubts(stretches(days))
         total = done.days + len(days)
         around_ms = 2 * (WIDENS_MS + NEAR_MS)
         for group in groups(found, self._readings_a_day, parts.most_readings, around_ms=around_ms):
@@ -171,9 +180,16 @@ class Settlement:
                 return
             self._settle_group(group, done)
             cleared = [day for one in group for day in one.days]
+            self._tell({(day.meter, day.day_ms) for day in cleared})
             parts.dirty.clear_dirty(cleared)
             done.days += len(cleared)
             watch.step(done.days, total, group[-1].meter)
+
+    def _with_doubts(self, found: list[Stretch]) -> list[Stretch]:
+        meters = sorted({one.meter for one in found})
+        start_ms = min(one.start_ms for one in found) - REACH_MS
+        end_ms = max(one.end_ms for one in found) + REACH_MS
+        return reaching_doubts(found, self._parts.epochs.doubts(meters, start_ms, end_ms))
 
     def _readings_a_day(self, meter: str) -> float:
         # Counters are read once a minute at most.
@@ -217,6 +233,8 @@ class Settlement:
                 rows += outcome.written
             written += _tagged(entries, rows)
         self._mark_followers(outcomes, day_start_ms(now_ms))
+        beside = _days_beside(outcomes, known)
+        self._tell(beside)
         self._write(written, done)
         until_ms = now_ms - now_ms % QUARTER_MS
         self._write_months(outcomes, until_ms, done)
@@ -229,6 +247,10 @@ class Settlement:
         for (meter, quantity), outcome in outcomes:
             if outcome.breaks is not None:
                 parts.epochs.replace_breaks(meter, quantity, outcome.span, outcome.breaks)
+        parts.epochs.replace_doubts(
+            [(*key, outcome.span, outcome.doubts) for key, outcome in outcomes]
+        )
+        self._tell(beside)
         self._settle_gauges(known)
         done.meters.update(meters)
 
@@ -290,6 +312,15 @@ class Settlement:
                 written += _tagged(parts.fleet.meters[days.meter], [rows])
         self._write(written, done)
 
+    def _tell(self, days: Collection[tuple[str, int]]) -> None:
+        """Mark what was settled, after it was written: whoever looks finds it.
+
+        What is written beside the days that were asked for is marked before as well: who settles
+        again what a crash left finds it unchanged.
+        """
+        if days and self._parts.settled is not None:
+            self._parts.settled.mark_dirty(sorted(days))
+
     def _mark_followers(self, outcomes: Sequence[tuple[Key, Outcome]], today_ms: int) -> None:
         """Mark what changes with these outcomes, though it was not settled with them.
 
@@ -331,6 +362,20 @@ class Settlement:
         return found
 
 
+def _days_beside(
+    outcomes: Iterable[tuple[Key, Outcome]], asked: Iterable[Stretch]
+) -> set[tuple[str, int]]:
+    """Days that are written though nobody asked for them."""
+    wanted = {(day.meter, day.day_ms) for one in asked for day in one.days}
+    return {
+        (meter, day_ms)
+        for (meter, _), outcome in outcomes
+        for rows in outcome.written
+        if rows.width is Width.DAY
+        for day_ms in rows.cells.start_ms.tolist()
+    } - wanted
+
+
 def _tagged(
     entries: Sequence[MeterEntry], rows: Sequence[Intervals]
 ) -> list[tuple[Tags, list[Intervals]]]:
@@ -338,12 +383,10 @@ def _tagged(
     if len(entries) == 1:
         return [(tags_of(entries[0]), list(rows))] if rows else []
     found: list[tuple[Tags, list[Intervals]]] = []
-    for place, entry in enumerate(entries):
-        end_ms = entries[place + 1].valid_from_ms if place + 1 < len(entries) else 1 << 62
-        start_ms = entry.valid_from_ms if place else 0
+    for tags, start_ms, end_ms in reigns(entries):
         mine = [part for one in rows if (part := _between(one, start_ms, end_ms)) is not None]
         if mine:
-            found.append((tags_of(entry), mine))
+            found.append((tags, mine))
     return found
 
 

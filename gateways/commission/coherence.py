@@ -6,8 +6,9 @@ from math import sqrt
 from msgspec import Struct
 
 from gateways.commission.reason import Reason, Values, bad, good
-from gateways.commission.words import chinese, spoken
+from gateways.commission.words import spoken
 from metering.quantity import QUANTITIES, Kind
+from metering.words import chinese
 
 PHASES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
 LINES = ("voltage_l12_v", "voltage_l23_v", "voltage_l31_v")

@@ -6,11 +6,12 @@ from msgspec import Struct
 
 from gateways.commission.plausible import Plausibility, judge
 from gateways.commission.variants import Variant
-from gateways.commission.words import chinese, spoken
+from gateways.commission.words import spoken
 from gateways.library.model import IdentityName, MeterModel, Register, Table
 from gateways.reading.decode import Decoder
 from gateways.reading.plan import Block
 from gateways.reading.wiring import Wiring
+from metering.words import chinese
 
 STEP_COSTS = 0.02  # of the score, for each thing in which a variant differs from the file
 _SURE = 0.3  # a score below which too little speaks for a fit

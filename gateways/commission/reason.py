@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateways.commission.words import chinese, spoken
+from gateways.commission.words import spoken
+from metering.words import chinese
 
 Values = Mapping[str, float]
 

@@ -97,6 +97,11 @@ class Keeper:
         self.forgotten = 0
         self.unsealed = 0
 
+    @property
+    def size_limit(self) -> int:
+        """Bytes that the spool may take."""
+        return self._policy.size_limit
+
     async def run(self) -> None:
         """Keep what commits said and let go of what is old, for ever."""
         async with asyncio.TaskGroup() as tasks:

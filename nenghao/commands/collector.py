@@ -4,19 +4,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
 from collector.app import run_collector
 from collector.fleet.codes import SHANGHAI
 from collector.settings import load_settings
+from nenghao.asking import Json
+from nenghao.centre import DEFAULT_API, centre
 from nenghao.say import FOUND, USAGE, say, say_error, say_json, say_table
 
 collector = typer.Typer(help="中心采集服务", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 Api = Annotated[str, typer.Option("--api", help="the running collector", envvar="NENGHAO_API")]
-_API = "http://127.0.0.1:8090"
 
 
 @collector.command()
@@ -27,14 +26,15 @@ def run(file: Path) -> None:
 
 
 @collector.command()
-def status(*, api: Api = _API, json: Json = False) -> None:
+def status(*, api: Api = DEFAULT_API, json: Json = False) -> None:
     """What the running collector is doing; exit 1 if something is down or a job fails."""
-    answer = ask(api, "GET", "/status")
-    gateways = ask(api, "GET", "/gateways")
+    with centre(None, api) as running:
+        answer = running.ask("GET", "/status")
+        gateways = running.ask("GET", "/gateways")
     if json:
         say_json({**answer, "gateways": gateways})
     else:
-        say_table(("项目", "值"), _rows(answer), title=f"{answer['store']} @ {api}")
+        say_table(("项目", "值"), _rows(answer), f"{answer['store']} @ {api}", texts=(1,))
         say_table(
             ("网关", "链路", "积压(批)", "缺失(批)", "丢失(批)", "配置一致"),
             (
@@ -74,7 +74,7 @@ def _listed(troubles: dict[str, str]) -> str:
 def resend(
     *,
     since: Annotated[str, typer.Option("--since", help="ISO 8601, e.g. 2026-11-01T00:00+08:00")],
-    api: Api = _API,
+    api: Api = DEFAULT_API,
     json: Json = False,
 ) -> None:
     """Ask all gateways again for what was received since a time: the database was restored."""
@@ -84,22 +84,10 @@ def resend(
         say_error(f"--since {since!r}: ISO 8601 is needed, e.g. 2026-11-01T00:00+08:00")
         raise typer.Exit(USAGE) from None
     aware = instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
-    answer = ask(api, "POST", f"/resend?since_ms={round(aware.timestamp() * 1000)}")
+    with centre(None, api) as running:
+        params = {"since_ms": round(aware.timestamp() * 1000)}
+        answer = running.ask("POST", "/resend", params=params)
     if json:
         say_json(answer)
     else:
         say(f"第 {answer['generation']} 代：请求补传 {answer['batches']} 批")
-
-
-def ask(api: str, method: str, path: str) -> Any:
-    """One request to a running collector; a failure is told and ends the command."""
-    try:
-        answer = httpx.request(method, f"{api}{path}", timeout=40)
-        answer.raise_for_status()
-    except httpx.HTTPStatusError as error:
-        say_error(f"{method} {api}{path}: {error.response.status_code} {error.response.text}")
-        raise typer.Exit(FOUND) from error
-    except httpx.HTTPError as error:
-        say_error(f"no collector answers at {api} ({error}); start it, or name it with --api")
-        raise typer.Exit(FOUND) from error
-    return answer.json()

@@ -1,14 +1,18 @@
 """`nenghao correct`: what a person says about a meter's data; each is an entry, nothing is lost."""
 
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct
 
 from collector.editing.period import Span, instant_ms, span_of
 from nenghao.asking import Api, Author, Json, Reason, Settings, refuse, usage
 from nenghao.centre import centre
-from nenghao.entry_view import say_outcome
+from nenghao.entry_view import Told, say_outcome
+from nenghao.following import follower_of, when_settled
+from nenghao.progress import Bar
 
 correct = typer.Typer(help="更正：用量、读数、作废、停用", no_args_is_help=True)
 
@@ -21,6 +25,9 @@ Unit = Annotated[str | None, typer.Option("--unit", help="值的单位，如 kWh
 AsShown = Annotated[bool, typer.Option("--as-shown", help="表面读数，未乘倍率")]
 Force = Annotated[bool, typer.Option("--force", help="读数前后不合理也登记")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="只检查，不登记")]
+Settle = Annotated[
+    bool, typer.Option("--settle/--no-settle", help="登记后立即结算，显示用量的变化")
+]
 
 
 @correct.command()
@@ -35,6 +42,7 @@ def interval(  # noqa: PLR0913 - each is an option of the command line
     quantity: Quantity = None,
     unit: Unit = None,
     dry_run: DryRun = False,
+    settle: Settle = True,
     settings: Settings = None,
     api: Api = None,
     json: Json = False,
@@ -42,7 +50,8 @@ def interval(  # noqa: PLR0913 - each is an option of the command line
     """The consumption of METER in a span was VALUE: an hour, a day, the month of a bill."""
     said = {"value": value, "quantity": quantity, "unit": unit}
     proposal = {"kind": "interval", "meter": meter, **said, **_span(start, end)}
-    enter(proposal, (author, reason), (settings, api), dry_run=dry_run, json=json)
+    how = How(where=(settings, api), dry_run=dry_run, settle=settle, json=json)
+    enter(proposal, (author, reason), how)
 
 
 @correct.command()
@@ -58,6 +67,7 @@ def reading(  # noqa: PLR0913 - each is an option of the command line
     as_shown: AsShown = False,
     force: Force = False,
     dry_run: DryRun = False,
+    settle: Settle = True,
     settings: Settings = None,
     api: Api = None,
     json: Json = False,
@@ -73,7 +83,8 @@ def reading(  # noqa: PLR0913 - each is an option of the command line
         "as_shown": as_shown,
         "force": force,
     }
-    enter(proposal, (author, reason), (settings, api), dry_run=dry_run, json=json)
+    how = How(where=(settings, api), dry_run=dry_run, settle=settle, json=json)
+    enter(proposal, (author, reason), how)
 
 
 @correct.command()
@@ -86,13 +97,15 @@ def void(  # noqa: PLR0913 - each is an option of the command line
     reason: Reason,
     quantity: Quantity = None,
     dry_run: DryRun = False,
+    settle: Settle = True,
     settings: Settings = None,
     api: Api = None,
     json: Json = False,
 ) -> None:
     """Readings of METER in a span do not count; without --quantity none of them."""
     proposal = {"kind": "void", "meter": meter, "quantity": quantity, **_span(start, end)}
-    enter(proposal, (author, reason), (settings, api), dry_run=dry_run, json=json)
+    how = How(where=(settings, api), dry_run=dry_run, settle=settle, json=json)
+    enter(proposal, (author, reason), how)
 
 
 @correct.command("out-of-service")
@@ -104,6 +117,7 @@ def out_of_service(  # noqa: PLR0913 - each is an option of the command line
     author: Author,
     reason: Reason,
     dry_run: DryRun = False,
+    settle: Settle = True,
     settings: Settings = None,
     api: Api = None,
     json: Json = False,
@@ -115,7 +129,8 @@ def out_of_service(  # noqa: PLR0913 - each is an option of the command line
         else {"start_ms": usage(instant_ms, start, assume_shanghai=True), "end_ms": None}
     )
     proposal = {"kind": "out_of_service", "meter": meter, **when}
-    enter(proposal, (author, reason), (settings, api), dry_run=dry_run, json=json)
+    how = How(where=(settings, api), dry_run=dry_run, settle=settle, json=json)
+    enter(proposal, (author, reason), how)
 
 
 def _span(start: str, end: str | None) -> dict[str, int]:
@@ -123,20 +138,33 @@ def _span(start: str, end: str | None) -> dict[str, int]:
     return {"start_ms": span.start_ms, "end_ms": span.end_ms}
 
 
-def enter(
-    proposal: dict[str, Any],
-    who: tuple[str, str],
-    where: tuple[Any, str | None],
-    *,
-    dry_run: bool,
-    json: bool,
-) -> None:
-    """Ask the centre to keep one proposal, and say what became of it."""
+class How(Struct, frozen=True, kw_only=True):
+    """How an entry is made, and told.
+
+    Attributes:
+        where: the collector's settings, or its address.
+    """
+
+    where: tuple[Path | None, str | None]
+    dry_run: bool
+    settle: bool
+    json: bool
+
+
+def enter(proposal: dict[str, Any], who: tuple[str, str], how: How) -> None:
+    """Ask the centre to keep one proposal; say what became of it, and of the consumption."""
     author, reason = who
     for name in ("value", "closing"):
         if not isfinite(proposal.get(name, 0)):
             refuse(f"--{name} {proposal[name]}: 需要一个有限的数")
     entry = {**proposal, "author": author, "reason": reason, "source": "command"}
-    with centre(*where) as collector:
-        outcome = collector.ask("POST", "/entries", json={"entries": [entry], "dry_run": dry_run})
-    say_outcome(outcome, dry_run=dry_run, json=json)
+    asked = {"entries": [entry], "dry_run": True}
+    with centre(*how.where) as collector, Bar() as bar:
+        effect, later = None, ""
+        outcome = collector.ask("POST", "/entries", json=asked)
+        if outcome["entries"] and not how.dry_run:
+            follower = follower_of(collector, [entry["meter"]], bar) if how.settle else None
+            outcome = collector.ask("POST", "/entries", json={**asked, "dry_run": False})
+            effect = follower.settle(bar) if follower else None
+            later = "" if follower else when_settled(collector)
+    say_outcome(outcome, Told(dry_run=how.dry_run, effect=effect, later=later), json=how.json)

@@ -1,13 +1,17 @@
 """`nenghao entry`: what people entered, and taking it back."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from collector.editing.period import instant_ms
 from nenghao.asking import Api, Author, Json, Reason, Settings, usage
-from nenghao.centre import centre
-from nenghao.entry_view import say_entries, say_outcome
+from nenghao.centre import Centre, CentreRefused, centre
+from nenghao.commands.correct import Settle
+from nenghao.entry_view import Told, say_entries, say_outcome
+from nenghao.following import follower_of, when_settled
+from nenghao.progress import Bar
 from nenghao.say import say, say_json
 
 entry = typer.Typer(help="更正记录：列出、查看、撤销", no_args_is_help=True)
@@ -58,17 +62,31 @@ def show(number: int, *, settings: Settings = None, api: Api = None, json: Json 
 
 
 @entry.command()
-def undo(
+def undo(  # noqa: PLR0913 - each is an option of the command line
     numbers: list[int],
     *,
     author: Author,
     reason: Reason,
+    settle: Settle = True,
     settings: Settings = None,
     api: Api = None,
     json: Json = False,
 ) -> None:
     """Take entries back, all of them or none: another entry says so, nothing is deleted."""
     asked = {"author": author, "reason": reason, "source": "command", "also": numbers[1:]}
-    with centre(settings, api) as collector:
+    with centre(settings, api) as collector, Bar() as bar:
+        meters = _meters_of(collector, numbers) if settle else []
+        follower = follower_of(collector, meters, bar) if meters else None
         outcome = collector.ask("POST", f"/entries/{numbers[0]}/undo", json=asked)
-    say_outcome(outcome, json=json)
+        effect = follower.settle(bar) if follower and outcome["entries"] else None
+        later = when_settled(collector) if outcome["entries"] and not settle else ""
+    say_outcome(outcome, Told(effect=effect, later=later), json=json)
+
+
+def _meters_of(collector: Centre, numbers: list[int]) -> list[str]:
+    """The meters that entries are about; of a number that there is not, the undo tells."""
+    found = set()
+    for number in numbers:
+        with suppress(CentreRefused):
+            found.add(collector.ask("GET", f"/entries/{number}")["entry"]["meter"])
+    return sorted(found)

@@ -4,6 +4,7 @@ import gzip
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Annotated, Any, cast
 
@@ -198,10 +199,11 @@ def _put(columns: Row, rows: Iterator[Row], output: Path | None, *, json: bool) 
     if json:
         _put_document(columns, rows)
         return
+    first = list(islice(rows, 1))  # nothing is opened or said before the centre has answered
     with _opened(output) as file:
         file.write(",".join(columns) + "\n")
         count = 0
-        for row in rows:
+        for row in chain(first, rows):
             file.write(",".join(row) + "\n")
             count += 1
     if output is not None:
@@ -224,9 +226,12 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         sys.stdout.flush()
         return
     part = output.with_name(f"{output.name}.part")
-    with _text_file(part, packed=output.suffix == ".gz") as file:
-        yield file
-    part.replace(output)
+    try:
+        with _text_file(part, packed=output.suffix == ".gz") as file:
+            yield file
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _text_file(path: Path, *, packed: bool) -> IO[str]:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from collector.fleet.check import check_folder
+from nenghao.configuration import check_configuration
 from nenghao.district import cuts_of
-from nenghao.say import FOUND, USAGE, say, say_error, say_json, say_table
+from nenghao.say import FOUND, USAGE, say, say_error, say_findings, say_json
 
 fleet = typer.Typer(help="能耗监测对象：检查配置、切出网关的部分", no_args_is_help=True)
 
@@ -18,22 +18,16 @@ Config = Annotated[Path, typer.Option("--config", help="the folder with fleet/ a
 @fleet.command()
 def check(folder: Path, *, json: Json = False) -> None:
     """Check every configuration file under FOLDER; all mistakes at once, each with its line."""
-    findings = check_folder(folder)
+    findings = check_configuration(folder)
+    mistakes = any(not finding.warning for finding in findings)
     if json:
-        say_json({"findings": [_finding(finding) for finding in findings]})
-    elif findings:
-        say_table(
-            ("文件 file", "行 line", "键 key", "问题 message"),
-            ((f.file, f.line, f.key, f.message) for f in findings),
-        )
+        say_json({"findings": list(findings)})
     else:
-        say(f"{folder}: 配置无误 (no mistakes)")
-    if findings:
+        say_findings(findings)
+        if not mistakes:
+            say(f"{folder}: 配置无误 (no mistakes)")
+    if mistakes:
         raise typer.Exit(FOUND)
-
-
-def _finding(finding: object) -> dict[str, object]:
-    return {name: getattr(finding, name) for name in ("file", "line", "key", "message")}
 
 
 @fleet.command()

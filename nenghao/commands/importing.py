@@ -13,11 +13,13 @@ from collector.editing import bill_lines, reading_lines
 from collector.editing.bill_lines import BillChunk, Signature, bill_chunks
 from collector.editing.reading_lines import Chunk, RefusedLine, chunks
 from collector.editing.sheet import Sheet
+from collector.settle.cells import Width
 from collector.store import WHOLE_READING
 from collector.validate import Reason
-from metering.errors import NenghaoError, PermanentError
+from metering.errors import NenghaoError
 from nenghao.asking import Api, Json, Settings, refuse, usage
 from nenghao.centre import Centre, centre
+from nenghao.following import Effect, Follower, when_settled
 from nenghao.import_view import Tally, report_to, say_tally
 from nenghao.progress import Bar
 from nenghao.say import say_error
@@ -64,8 +66,8 @@ def readings(  # noqa: PLR0913 - each is an option of the command line
         for chunk in chunks(task.sheet, assume_shanghai=assume_shanghai):
             _take_readings(task, chunk)
             _advance(task, chunk.lines)
-        _finish(task, settle=settle)
-    say_tally(task.tally, json=json)
+        effect = _finish(task, settle=settle)
+    say_tally(task.tally, effect, json=json)
 
 
 def _take_readings(task: _Task, chunk: Chunk) -> None:
@@ -133,8 +135,8 @@ def bills(  # noqa: PLR0913 - each is an option of the command line
         for chunk in bill_chunks(task.sheet, who, assume_shanghai=assume_shanghai):
             _take_bills(task, chunk)
             _advance(task, chunk.lines)
-        _finish(task, settle=settle)
-    say_tally(task.tally, json=json)
+        effect = _finish(task, settle=settle)
+    say_tally(task.tally, effect, json=json)
 
 
 def _take_bills(task: _Task, chunk: BillChunk) -> None:
@@ -199,17 +201,14 @@ def _advance(task: _Task, lines: int) -> None:
     task.bar.reach(task.file.read_bytes() >> 10)
 
 
-def _finish(task: _Task, *, settle: bool) -> None:
+def _finish(task: _Task, *, settle: bool) -> Effect | None:
+    """What was taken is settled, or will be; what that changed, month by month."""
     tally = task.tally
     if task.sheet.is_gbk:
         tally.note(["文件不是 UTF-8，已按 GBK (GB18030) 读取"])
-    if settle and tally.meters and not tally.dry_run:
-        _settle(task.collector, tally)
-
-
-def _settle(collector: Centre, tally: Tally) -> None:
-    """Days are marked; whether they are settled at once or by the next job, they are settled."""
-    try:
-        collector.ask("POST", "/settle", json={"meters": sorted(tally.meters)})
-    except PermanentError as error:
-        tally.note([f"已标记待结算，由结算任务完成 ({error})"])
+    if not tally.meters or tally.dry_run:
+        return None
+    if not settle:
+        tally.later = when_settled(task.collector)
+        return None
+    return Follower(task.collector, sorted(tally.meters), (Width.MONTH,)).settle(task.bar)

@@ -58,7 +58,9 @@ def models(
         if json:
             say_json({"models": abouts, "mistakes": wrong})
         else:
-            say_table(SUMMARY_COLUMNS, map(summary_row, abouts), whole=1)
+            say_table(
+                SUMMARY_COLUMNS, map(summary_row, abouts), texts=(1,), right=(4, 5, 8), spare=(6, 7)
+            )
     elif right:
         about = details(right[model], contents[model])
         if json:
@@ -72,7 +74,8 @@ def models(
 
 
 def _say_model(about: dict[str, Any], rows: Any) -> None:
-    say_table(REGISTER_COLUMNS, rows, title=f"{about['maker']} {about['name']} ({about['id']})")
+    title = f"{about['maker']} {about['name']} ({about['id']})"
+    say_table(REGISTER_COLUMNS, rows, title, right=(6,), spare=(7, 1, 2, 5))
     plan = ", ".join(f"{b['table']} 0x{b['address']:04X}+{b['count']}" for b in about["blocks"])
     say(f"读取计划 ({len(about['blocks'])} 次请求): {plan}")
     for name, option in about["options"].items():

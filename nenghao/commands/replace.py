@@ -6,7 +6,7 @@ import typer
 
 from collector.editing.period import instant_ms
 from nenghao.asking import Api, Author, Json, Reason, Settings, usage
-from nenghao.commands.correct import AsShown, At, DryRun, Force, Quantity, Unit, enter
+from nenghao.commands.correct import AsShown, At, DryRun, Force, How, Quantity, Settle, Unit, enter
 
 
 def replace(  # noqa: PLR0913 - each is an option of the command line
@@ -22,6 +22,7 @@ def replace(  # noqa: PLR0913 - each is an option of the command line
     as_shown: AsShown = False,
     force: Force = False,
     dry_run: DryRun = False,
+    settle: Settle = True,
     settings: Settings = None,
     api: Api = None,
     json: Json = False,
@@ -38,4 +39,5 @@ def replace(  # noqa: PLR0913 - each is an option of the command line
         "as_shown": as_shown,
         "force": force,
     }
-    enter(proposal, (author, reason), (settings, api), dry_run=dry_run, json=json)
+    how = How(where=(settings, api), dry_run=dry_run, settle=settle, json=json)
+    enter(proposal, (author, reason), how)

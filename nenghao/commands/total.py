@@ -1,16 +1,14 @@
 """`nenghao total`: consumption by energy code of buildings, institutions and the district."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from collector.editing.period import span_of
-from collector.fleet.codes import SHANGHAI
+from collector.editing.period import shown, span_of
 from collector.settle.cells import Width
 from nenghao.asking import Api, Json, Settings, usage
 from nenghao.centre import centre
-from nenghao.say import say_json, say_table
+from nenghao.say import say, say_json, say_table
 
 From = Annotated[str, typer.Option("--from", help="时刻、日期或月份，如 2026-10")]
 To = Annotated[str | None, typer.Option("--to", help="首个不再计入的时刻；整日、整月可省略")]
@@ -43,25 +41,46 @@ def total(
     if json:
         say_json({"totals": rows})
         return
+    if not rows:
+        say("这一时段没有结算结果")
+        return
     say_table(
-        ("对象", "编号", "能耗编码", "起", "用量", "单位", "实测", "估算", "缺失", "缺表"),
-        (_row(one) for one in rows),
+        ("对象", "能耗编码", "起", "用量", "估算", "缺失", "实测"),
+        (_row(one, width) for one in rows),
         title="分类分项能耗",
-        whole=3,
+        right=(3, 4, 5, 6),
+        spare=(6,),
     )
+    for told in dict.fromkeys(_absent(one, width) for one in rows if one["absent"]):
+        say(told)
 
 
-def _row(one: dict[str, Any]) -> tuple[str, ...]:
-    flow = "（发电）" if one["generation"] else ""
+def _row(one: dict[str, Any], width: Width) -> tuple[str, ...]:
+    value = "未知" if one["value"] is None else f"{one['value']:z,.3f} {one['unit']}"
     return (
-        _KINDS.get(one["subject"], one["subject"]),
-        one["id"],
-        one["code"] + flow,
-        datetime.fromtimestamp(one["start_ms"] / 1000, tz=SHANGHAI).strftime("%Y-%m-%d %H:%M"),
-        "未知" if one["value"] is None else f"{one['value']:,.3f}",
-        one["unit"],
-        f"{one['measured']:.1%}",
-        f"{one['estimated']:.1%}",
-        f"{one['missing']:.1%}",
-        " ".join(one["absent"]),
+        _subject(one),
+        _code(one),
+        _start(one, width),
+        value,
+        f"{one['estimated']:z.1%}",
+        f"{one['missing']:z.1%}",
+        f"{one['measured']:z.1%}",
     )
+
+
+def _subject(one: dict[str, Any]) -> str:
+    return f"{_KINDS.get(one['subject'], one['subject'])} {one['id']}"
+
+
+def _code(one: dict[str, Any]) -> str:
+    return f"{one['code']} 发电" if one["generation"] else str(one["code"])
+
+
+def _start(one: dict[str, Any], width: Width) -> str:
+    start = shown(one["start_ms"])
+    shortened = {Width.MONTH: start[:7], Width.DAY: start[:10]}
+    return shortened.get(width, start)
+
+
+def _absent(one: dict[str, Any], width: Width) -> str:
+    return f"缺表：{_subject(one)} {_code(one)} {_start(one, width)}：{'、'.join(one['absent'])}"

@@ -66,15 +66,21 @@ class Stage:
         rules: tuple[dict[str, Any], ...] = (),
         faults: tuple[dict[str, Any], ...] = (),
         replay: dict[str, Any] | None = None,
+        notify: dict[str, Any] | None = None,
     ) -> None:
         """Write everything.
 
         Args:
             store: the collector's `store`; left out, DuckDB in the folder.
+            notify: who is told of alerts; left out, nobody.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "config"
         shutil.copytree(self._source, config, dirs_exist_ok=True)
+        shutil.rmtree(config / "rules", ignore_errors=True)  # what may fire is what is asked for
+        (config / "notify.yaml").unlink(missing_ok=True)
+        if notify is not None:
+            self._dump(config / "notify.yaml", notify)
         for file in sorted((config / "fleet").glob("*.yaml")):
             self._repace(file)
         cuts = cuts_of(config)
@@ -98,6 +104,7 @@ class Stage:
                 "store": store or {"kind": "duckdb", "path": "collector/readings.duckdb"},
                 "api": {"port": free_ports(1)[0]},
                 "rules": list(rules),
+                "notify": notify is not None,
                 **_given(clock=self._pace.settings()),
             },
         )

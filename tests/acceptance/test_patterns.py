@@ -10,11 +10,13 @@ import itertools
 import json
 import tracemalloc
 from collections import Counter
+from contextlib import closing
 
 import pytest
 import structlog
 
 from benchmarks.process import cpu_s
+from collector.alerting.rule import Scope, Silent
 from gateways.adapters.modbus import open_bus
 from gateways.bus_url import is_stable
 from gateways.cut import Cut
@@ -24,8 +26,12 @@ from gateways.reading.plan import whole_spans
 from gateways.reading.poll import MeterSilent
 from metering.quantity import QUANTITIES, Kind
 from metering.reading import Fault
+from tests.acceptance.centre import MoodyStore, spoken, watch_of
 from tests.acceptance.line import CLOCK, MODELS, entries, poll
+from tests.collector.alerting.test_watch import Post, silence
+from tests.fakes.alerting import Life, at, threshold
 from tests.fakes.box import eventually
+from tests.fakes.centre import Centre, example_fleet
 from tests.gateways.reading.test_bus_cycle import Line
 from tests.gateways.test_app import cut_of, start, write
 from tests.servers.modbus import modbus_server
@@ -170,6 +176,88 @@ def test_10_a_momentary_nan_is_flagged_and_the_counters_are_left_intact():
         assert "voltage_l1_v" not in reading.values
         assert energy not in reading.values  # not 0, not the last one: nothing
         assert reading.values["voltage_l2_v"] > 200
+
+
+def test_13_when_the_database_is_away_no_alarm_is_raised_and_none_resolved():
+    """Half an hour without a database, and nothing is heard of any meter meanwhile."""
+    silent = threshold(
+        "silent", condition=Silent(of="meter", cycles=3, at_least_ms=180_000), keep_ms=0
+    )
+    store = MoodyStore(times=30)
+    with closing(Centre(store=store, rules=[threshold(), silent])) as centre:
+        watch = watch_of(centre)
+        store.well = True
+        centre.take(spoken(centre, 600.0))
+        before = centre.state.alert_log.last_steps(9)
+        store.well = False
+
+        def minute_passes() -> None:
+            for _ in range(60):
+                centre.clock.pass_ms(1_000)
+                watch.look()
+
+        centre.stopping.on_pause = minute_passes
+        centre.take(spoken(centre, 601.0))
+        for _ in range(2):
+            minute_passes()
+
+        assert len(centre.stopping.pauses) == 30
+        assert [(one.alert.rule, one.alert.state) for one in before] == [("hot", "firing")]
+        assert centre.state.alert_log.last_steps(9) == before
+        assert [alert.rule for alert in centre.alerting.firing] == ["hot"]
+
+
+def test_14_a_gap_raises_no_alarm_of_a_value_and_alarms_bear_the_time_of_the_reading():
+    """Too high before the gap and after it: nobody knows what was in between."""
+    life = Life(threshold(for_ms=600_000))
+    life.see(0, 600.0)
+
+    assert life.see(120, 600.0, now=125) == []
+    assert life.tick(140) == []
+    assert life.see(130, 600.0, now=135) == ["held"]
+
+    assert (life.open.since_ms, life.open.fired_ms, life.open.at_ms) == (at(120), at(130), at(130))
+    assert life.open.moved_ms == at(135)
+
+
+def test_15_a_silent_meter_is_told_when_its_limit_passes_and_no_other():
+    post = Post(silence(scope=Scope(gateways=frozenset({"gw-e001"}))))
+    meters = example_fleet().gateways["gw-e001"].meters
+    found = []
+    for second in range(400):
+        for meter in meters:
+            if meter != "e001-light" or second < 60:
+                post.hear(meter)
+        found += post.pass_s(1)
+
+    (step,) = found
+    assert (step.reason, step.alert.subject.id) == ("held", "e001-light")
+    assert step.alert.moved_ms - step.alert.since_ms == 181_000
+
+
+def test_16_an_acknowledgement_records_owner_note_and_expiry_across_a_restart():
+    life = Life(threshold())
+    life.see(0, 600.0)
+    life.acknowledge(1, until=60, now=1)
+    life.restart()
+
+    assert (life.open.author, life.open.note, life.open.ack_until_ms) == ("王工", "已派人", at(60))
+    life.tick(60)
+    assert [(one.reason, one.alert.author) for one in life.log.steps(1)] == [
+        ("held", ""),
+        ("acknowledged", "王工"),
+        ("ack_expired", ""),
+    ]
+
+
+def test_17_a_flapping_value_is_one_alert_that_says_how_often_it_came():
+    """Across the limit every minute for a day: three alerts instead of 720."""
+    life = Life(threshold())
+    for minute in range(1440):
+        life.see(minute, 600.0 if minute % 2 == 0 else 100.0)
+
+    assert life.reasons.count("held") == 3
+    assert (life.open.number, life.open.flaps) == (3, 2)
 
 
 def test_19_three_hundred_like_meters_need_one_model_and_a_list():

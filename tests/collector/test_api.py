@@ -12,7 +12,6 @@ import pytest
 
 from collector.adapters.http import HttpServer, PortTaken
 from collector.adapters.sql import SqlSmallState, StateAway
-from collector.alert import Rule
 from collector.api import make_api
 from collector.desk import Office, RunningDesk
 from collector.inbox import Inbox
@@ -21,6 +20,7 @@ from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
 from metering.reading import Reading
 from metering.wire import EpochHeld
+from tests.fakes.alerting import threshold
 from tests.fakes.centre import Centre, example_fleet
 from tests.fakes.jobs import job_runner
 from tests.fakes.link import (
@@ -35,14 +35,13 @@ from tests.fakes.link import (
 )
 
 EVER = {"start_ms": 0, "end_ms": LAST_AT_MS + 1}
-HOT = Rule(id="hot", quantity="active_power_kw", fires_above=500.0, resolves_below=400.0)
 
 
 class Running:
     """A centre behind its desk and its API, with a pipeline's thread for the errands."""
 
     def __init__(self, state_url: str) -> None:
-        self.centre = Centre(state=SqlSmallState(state_url), rules=[HOT])
+        self.centre = Centre(state=SqlSmallState(state_url), rules=[threshold()])
         self.inbox = Inbox(every_ms=1, at_most=20, limit=400)
         self.desk = RunningDesk(
             Office(
@@ -51,7 +50,7 @@ class Running:
                 state=self.centre.state,
                 receiver=self.centre.receiver,
                 answers=self.centre.answers,
-                alerts=self.centre.alerts,
+                alerting=self.centre.alerting,
                 suspects=self.centre.suspects,
                 patience=self.centre.patience,
                 metrics=self.centre.metrics,
@@ -60,7 +59,8 @@ class Running:
                 jobs=job_runner(),
             )
         )
-        api = make_api(self.desk, self.centre.store, self.centre.state, self.centre.metrics)
+        state = self.centre.state
+        api = make_api(self.desk, self.centre.store, state, state.alert_log, self.centre.metrics)
         self.server = HttpServer(api, "127.0.0.1", 0)
         self.server.start()
         self.thread = Thread(target=self._work)
@@ -102,7 +102,7 @@ def wait_until_it_answers(running: Running) -> None:
 
 
 def reading(minute: int, kilowatts: float = 100.0, meter: str = "e001-main") -> Reading:
-    at_ms = SEALED_MS - 86_400_000 + minute * 60_000
+    at_ms = SEALED_MS - 600_000 + minute * 60_000
     return Reading(meter=meter, at_ms=at_ms, values={"active_power_kw": kilowatts})
 
 
@@ -348,8 +348,9 @@ def test_a_small_state_that_is_away_is_answered_with_503(
     def away(*_: object) -> None:
         raise StateAway("the disk is full")
 
-    for name in ("gateways", "alert_entries", "quarantine"):
+    for name in ("gateways", "quarantine"):
         monkeypatch.setattr(running.centre.state, name, away)
+    monkeypatch.setattr(running.centre.state.alert_log, "last_steps", away)
 
     assert running.get(path).status_code == 503
 
@@ -450,20 +451,20 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(running: Running) 
     port = int(running.server.url.rsplit(":", 1)[1])
 
     with pytest.raises(PortTaken, match=f"cannot listen on 127.0.0.1:{port}: .*; set api.port"):
-        HttpServer(make_api(running.desk, None, None, None), "127.0.0.1", port)
+        HttpServer(make_api(running.desk, None, None, None, None), "127.0.0.1", port)
 
 
 def test_a_port_is_taken_from_the_moment_the_server_is_made() -> None:
-    first = HttpServer(make_api(None, None, None, None), "127.0.0.1", 0)
+    first = HttpServer(make_api(None, None, None, None, None), "127.0.0.1", 0)
     port = int(first.url.rsplit(":", 1)[1])
 
     with pytest.raises(PortTaken):
-        HttpServer(make_api(None, None, None, None), "127.0.0.1", port)
+        HttpServer(make_api(None, None, None, None, None), "127.0.0.1", port)
     first.stop()
 
 
 def test_stopping_twice_or_without_a_start_is_fine() -> None:
-    server = HttpServer(make_api(None, None, None, None), "127.0.0.1", 0)
+    server = HttpServer(make_api(None, None, None, None, None), "127.0.0.1", 0)
 
     server.stop()
     server.stop()

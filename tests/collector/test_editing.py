@@ -10,6 +10,8 @@ from collector.editing.mistake import MistakeReason
 from collector.editing.proposal import Outcome, Proposal
 from collector.entries import EntryKind
 from collector.settle.cells import DAY_MS, QUARTER_MS, Width
+from collector.store import Row
+from collector.validate import tags_of
 from tests.fakes.centre import example_fleet
 from tests.fakes.editing import EditingRoom, settled
 
@@ -160,6 +162,45 @@ def test_what_the_display_shows_is_multiplied_by_the_ratio() -> None:
     assert (taken.entries[0].closing, taken.entries[0].value) == (40_600.0, 800.0)
 
 
+@pytest.mark.parametrize("kind", ["interval", "reading", "replacement", "void"])
+def test_a_quantity_that_the_meter_does_not_have_is_refused(room: EditingRoom, kind: str) -> None:
+    said = {"quantity": "volume_m3", "value": 1.0, "closing": 1.0, "end_ms": NOON + QUARTER_MS}
+
+    outcome = enter(room, proposal(kind, **said))
+
+    assert reasons(outcome) == [MistakeReason.NOT_MEASURED]
+    assert outcome.mistakes[0].message.startswith(
+        "e001-main (型号 acrel_adl3000) 不测量 volume_m3：它的累计量有 energy_"
+    )
+    assert room.book.kept == []
+
+
+def test_a_quantity_that_was_read_or_entered_before_is_the_meters(room: EditingRoom) -> None:
+    (main,) = room.fleet.meters["e001-main"]
+    assert "heat_energy_gj" not in main.quantities
+    row = Row(meter="e001-main", at_ms=NOON, values={"heat_energy_gj": 1.0}, tags=tags_of(main))
+    room.store.write([row])
+
+    read = enter(room, interval(quantity="heat_energy_gj"))
+    room.store.rows.clear()
+    entered = enter(room, interval(quantity="heat_energy_gj", start_ms=NOON - QUARTER_MS))
+
+    assert (reasons(read), reasons(entered)) == ([], [])
+
+
+def test_what_counts_for_the_meters_energy_is_its_own_whatever_its_model_says(
+    room: EditingRoom,
+) -> None:
+    (main,) = room.fleet.meters["e001-main"]
+    gauges = msgspec.structs.replace(main, quantities=frozenset({"active_power_kw"}))
+    meters = {**room.fleet.meters, "e001-main": (gauges,)}
+    bare = EditingRoom(NOW, msgspec.structs.replace(room.fleet, meters=meters))
+
+    outcome = enter(bare, interval())
+
+    assert [entry.quantity for entry in outcome.entries] == [COUNTER]
+
+
 @pytest.mark.parametrize(
     ("meter", "value", "unit", "kept"),
     [
@@ -243,8 +284,8 @@ def test_saying_the_same_again_adds_nothing(room: EditingRoom) -> None:
         ),
         (interval(value=None), "no_value", "值是多少 kWh？没有给出"),
         (interval(value=float("nan")), "not_finite", "值 nan 不是有限的数"),
-        (interval(value=-1.0), "out_of_range", "值 -1 kWh 超出范围 [0, 1e+12]"),
-        (interval(value=2e12), "out_of_range", "值 2e+12 kWh 超出范围 [0, 1e+12]"),
+        (interval(value=-1.0), "out_of_range", "值 -1 kWh 超出范围 [0, 1000000000000]"),
+        (interval(value=2e12), "out_of_range", "值 2000000000000 kWh 超出范围 [0, 1000000000000]"),
         (interval(author=" "), "no_author", "谁作的更正？请给出姓名 (--author)"),
         (interval(reason=""), "no_reason", "为什么更正？请写明原因 (--reason)"),
         (interval(end_ms=None), "no_span", "到什么时候？请给出结束时刻 (--to)"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from collector.editing.bill_lines import Signature, bill_chunks
 from collector.editing.period import TimeInvalid, instant_ms, iso, shown, span_of
 from collector.editing.reading_lines import COLUMNS, Chunk, chunks
-from collector.editing.rows import millionths, number, share
+from collector.editing.rows import millionths, number, rounded, share
 from collector.editing.sheet import Sheet, SheetInvalid
 from metering.reading import Reading
 from tests.fakes.editing import EditingRoom
@@ -311,3 +311,24 @@ def test_a_readings_value_comes_back_the_same(value: float) -> None:
 
 def test_shares_have_at_most_four_decimals() -> None:
     assert [share(value) for value in (1.0, 0.0, 1 / 3, 0.5)] == ["1", "0", "0.3333", "0.5"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-7, "0.0000001"), (1e22, "10000000000000000000000"), (-0.0, "0"), (7.0, "7"), (0.1, "0.1")],
+)
+def test_a_value_is_a_plain_decimal_without_an_exponent(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_share_that_is_a_breath_below_zero_is_zero() -> None:
+    assert [share(value) for value in (-0.0, -1e-9, -0.00004)] == ["0", "0", "0"]
+
+
+def test_people_read_ten_digits_and_no_exponent() -> None:
+    assert [rounded(value) for value in (1234567.0, 12345678901.0, 1 / 3, -0.0)] == [
+        "1234567",
+        "12345678900",
+        "0.3333333333",
+        "0",
+    ]

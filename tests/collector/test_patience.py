@@ -107,3 +107,20 @@ def test_a_refusal_is_the_callers_and_shows_that_the_part_is_back(patience: Pati
 
     assert patience.down == {}
     assert [entry["event"] for entry in logs] == ["part.down", "part.back"]
+
+
+def test_how_long_a_part_has_been_failing_is_told_until_it_is_back(
+    patience: Patience, stopping: NoPause, clock: FakeClock
+) -> None:
+    told: list[tuple[float, float]] = []
+
+    def pause() -> None:
+        told.append((patience.away_s("store", "record"), patience.away_s("job log")))
+        clock.pass_ms(60_000)
+
+    stopping.on_pause = pause
+
+    patience.until_done("store", Act(StoreAway("first"), StoreAway("second")))
+
+    assert told == [(0.001, 0.0), (60.001, 0.0)]
+    assert patience.away_s("store", "record") == 0.0

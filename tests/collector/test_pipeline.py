@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from collector.adapters.sql import SqlSmallState, StateAway
-from collector.alert import Rule
+from collector.alerting.alert import Transition
+from collector.alerting.rule import Rule
 from collector.marks import take
 from collector.settle.cells import DAY_MS, day_start_ms
 from collector.store import (
@@ -27,16 +28,17 @@ from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
 from metering.reading import Reading
 from metering.wire import EpochHeld, Range, encode
+from tests.fakes.alerting import threshold
 from tests.fakes.centre import Centre
 from tests.fakes.link import EPOCH, GATEWAY, SEALED_MS, batch, delivered, link_word, stated
 from tests.fakes.store import FakeReadingStore
 
 OTHER_EPOCH = "01JD0000000000000000000001"
-HOT = Rule(id="hot", quantity="active_power_kw", fires_above=500.0, resolves_below=400.0)
+HOT = threshold()
 
 
 def reading(minute: int, kilowatts: float = 100.0, meter: str = "e001-main") -> Reading:
-    at_ms = SEALED_MS - 86_400_000 + minute * 60_000
+    at_ms = SEALED_MS - 600_000 + minute * 60_000
     return Reading(meter=meter, at_ms=at_ms, values={"active_power_kw": kilowatts})
 
 
@@ -243,9 +245,15 @@ def test_the_store_is_told_that_a_forks_rows_may_meet_others() -> None:
 
 
 def everything(centre: Centre) -> tuple[object, ...]:
-    alerts = [structs.replace(entry, recorded_ms=0) for entry in centre.state.alert_entries(99)]
+    log = centre.state.alert_log
+    alerts = [timeless(one) for one in log.last_steps(99)], log.judged()
     kept = [(entry.key, entry.reason, entry.payload) for entry in centre.state.quarantine(99)]
     return dict(centre.store.rows), centre.state.ledgers(), alerts, kept, marked(centre)
+
+
+def timeless(step: Transition) -> Transition:
+    """Without what depends on when the collector came to it."""
+    return structs.replace(step, alert=structs.replace(step.alert, moved_ms=0))
 
 
 def what_holds_always(centre: JournalledCentre, deliveries: dict[int, Delivery]) -> None:
@@ -539,8 +547,8 @@ def marked(centre: Centre) -> list[tuple[str, int]]:
 
 
 def test_what_is_stored_marks_its_days(centre: Centre) -> None:
-    centre.take(sent(1, reading(0), reading(1)), sent(2, reading(1440)))
-    centre.take(sent(3, reading(0, meter="e001-light"), reading(5, meter="nobody")))
+    centre.take(sent(1, reading(-1440), reading(-1439)), sent(2, reading(0)))
+    centre.take(sent(3, reading(-1440, meter="e001-light"), reading(5, meter="nobody")))
 
     assert marked(centre) == [("e001-light", 1), ("e001-main", 1), ("e001-main", 0)]
 
@@ -555,7 +563,7 @@ def test_a_day_that_is_marked_is_not_marked_again_until_it_is_taken(centre: Cent
     centre.take(sent(3))
     centre.state.dirty_book.clear_dirty(taken)
 
-    assert marked(centre) == [("e001-main", 1)]
+    assert marked(centre) == [("e001-main", 0)]
 
 
 def test_only_what_the_store_took_marks_its_day() -> None:
@@ -563,25 +571,25 @@ def test_only_what_the_store_took_marks_its_day() -> None:
     with closing(Centre(store=PickyStore(row="e001-light"))) as centre:
         centre.take(sent(1, reading(1), odd), sent(2))
 
-        assert marked(centre) == [("e001-main", 1)]
+        assert marked(centre) == [("e001-main", 0)]
 
 
 def test_batches_written_one_by_one_mark_their_days_and_the_refused_one_does_not() -> None:
     with closing(Centre(store=PickyStore("e001-light"))) as centre:
         centre.take(
             sent(1),
-            sent(2, reading(2, meter="e001-light"), reading(1440)),
+            sent(2, reading(2, meter="e001-light"), reading(-2880)),
             sent(3, reading(-1440)),
         )
 
-        assert marked(centre) == [("e001-main", 2), ("e001-main", 1)]
+        assert marked(centre) == [("e001-main", 1), ("e001-main", 0)]
 
 
 def test_what_is_stored_without_what_was_rejected_marks_its_day() -> None:
     with closing(Centre(store=PickyStore("nobody"))) as centre:
         centre.take(sent(1, reading(1), reading(2, meter="nobody")))
 
-        assert marked(centre) == [("e001-main", 1)]
+        assert marked(centre) == [("e001-main", 0)]
 
 
 def test_a_mark_that_could_not_be_recorded_is_written_with_the_next_group() -> None:
@@ -593,7 +601,7 @@ def test_a_mark_that_could_not_be_recorded_is_written_with_the_next_group() -> N
         centre.stopping.stop_after = None
         centre.take(sent(2))
 
-        assert marked(centre) == [("e001-main", 1)]
+        assert marked(centre) == [("e001-main", 0)]
 
 
 # -- states ------------------------------------------------------------------------------------
@@ -681,8 +689,20 @@ def test_a_restarted_collector_still_knows_the_links(centre: Centre) -> None:
 def test_alerts_of_a_group_are_recorded_with_it(centre: Centre) -> None:
     centre.take(sent(1, reading(1, 600.0)), sent(2, reading(2, 100.0)))
 
-    assert [entry.state for entry in centre.state.alert_entries(9)] == ["resolved", "firing"]
-    assert (centre.count("alert_transitions/firing"), centre.alerts.firing) == (1, ())
+    steps = centre.state.alert_log.last_steps(9)
+    assert [one.alert.state for one in steps] == ["resolved", "firing"]
+    assert (centre.count("alert_transitions/firing"), centre.alerting.firing) == (1, ())
+
+
+def test_after_a_restart_an_older_reading_is_late_still(centre: Centre) -> None:
+    centre.take(sent(2, reading(2, 100.0)))
+    centre.restart()
+
+    centre.take(sent(1, reading(1, 600.0)))
+
+    assert centre.alerting.firing == ()
+    (late,) = centre.watching.readings.late()
+    assert late.spans == {"e001-main": (reading(1).at_ms, reading(1).at_ms)}
 
 
 def test_latency_is_the_age_of_what_was_stored(centre: Centre) -> None:
@@ -740,7 +760,7 @@ def test_a_value_that_cannot_follow_the_last_is_stored_and_wakes_nobody(centre: 
     centre.take(sent(1, reading(1, 100.0)))
     centre.take(sent(2, reading(2, 5000.0)))
 
-    assert centre.alerts.firing == ()
+    assert centre.alerting.firing == ()
     assert centre.store.rows["e001-main", reading(2).at_ms].values == {"active_power_kw": 5000.0}
     assert centre.store.rejections(0, LAST_AT_MS) == []
     assert centre.count("suspect_values/jump") == 1
@@ -751,14 +771,14 @@ def test_after_three_that_agree_it_is_told_all_the_same(centre: Centre) -> None:
     for minute, kilowatts in enumerate([100.0, 5000.0, 5001.0, 5002.0, 5003.0], 1):
         centre.take(sent(minute, reading(minute, kilowatts)))
 
-    assert [alert.value for alert in centre.alerts.firing] == [5003.0]
+    assert [alert.value for alert in centre.alerting.firing] == [5003.0]
 
 
 def test_a_value_in_doubt_hides_only_itself(centre: Centre) -> None:
     centre.take(sent(1, said(1, active_power_kw=100.0, energy_import_kwh=9_000.0)))
     centre.take(sent(2, said(2, active_power_kw=600.0, energy_import_kwh=100.0)))
 
-    assert [alert.value for alert in centre.alerts.firing] == [600.0]
+    assert [alert.value for alert in centre.alerting.firing] == [600.0]
     assert centre.count("suspect_values/fall") == 1
 
 
@@ -767,7 +787,7 @@ def test_what_contradicts_itself_is_stored_kept_beside_and_wakes_nobody(centre: 
     centre.take(sent(1, said(1, active_power_kw=900.0, **phases)))
 
     beside = centre.store.rejections(0, LAST_AT_MS)
-    assert centre.alerts.firing == ()
+    assert centre.alerting.firing == ()
     assert centre.store.rows["e001-main", reading(1).at_ms].values["active_power_kw"] == 900.0
     assert {(one.reason, one.level) for one in beside} == {("phase_sum", "suspect")}
     assert centre.count("suspect_values/phase_sum") == 4
@@ -782,7 +802,7 @@ def test_after_a_restart_the_first_reading_is_compared_with_the_stores_last(
     centre.restart()
     centre.take(sent(2, reading(2, 5000.0)))
 
-    assert centre.alerts.firing == ()
+    assert centre.alerting.firing == ()
     assert centre.count("suspect_values/jump") == 1
 
 

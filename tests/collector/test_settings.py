@@ -66,7 +66,7 @@ def test_what_is_left_out_has_a_default() -> None:
     assert (settings.group.every_ms, settings.group.at_most) == (200, 20)
     assert (settings.api.host, settings.api.port) == ("127.0.0.1", 8090)
     assert (settings.rules, settings.shares, settings.clock) == ((), None, None)
-    assert settings.keep_batches_days == 90
+    assert (settings.keep_batches_days, settings.keep_quarters_days) == (90, None)
     jobs = settings.jobs
     assert jobs.settlement.schedule() == Every(width_ms=900_000, delay_ms=60_000)
     assert jobs.verification.schedule() == Every(width_ms=86_400_000, delay_ms=20 * 60_000)
@@ -179,6 +179,10 @@ def test_a_mistake_is_answered_in_exactly_these_words(changed: str, into: str, w
         (
             "keep_batches_days: 0",
             "keep_batches_days: a number of at least 1 is needed, the number 0 came",
+        ),
+        (
+            "keep_quarters_days: 30",
+            "keep_quarters_days: a number of at least 62 is needed, the number 30 came",
         ),
         (
             'shares: ["120101"]',

@@ -5,10 +5,16 @@ from contextlib import closing
 from pathlib import Path
 
 from collector.adapters.sql import SCHEMA_VERSION, SqlSmallState
-from collector.small_state import AlertEntry, Record
+from collector.alerting.lifecycle import AlertBook
+from collector.alerting.observation import Observation, Verdict
+from collector.alerting.place import Places
+from collector.fleet.check import load_fleet
+from collector.small_state import Record
 from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
 from metering.delivery.receiver import EpochLedger
+from tests.fakes.alerting import METER, fired, firing, threshold
+from tests.fakes.centre import CONFIG
 
 GATEWAY = "gw-e001"
 EPOCH = "01JD0000000000000000000000"
@@ -50,8 +56,15 @@ INSERT INTO quarantine VALUES (
   1, '{GATEWAY}', NULL, NULL, '{"b" * 64}', 'no_identity', '没有标识', {DAY},
   'application/json', X'7B00');
 INSERT INTO gateway VALUES ('{GATEWAY}', '120101', X'7B7D', 1, 'online', 2);
-INSERT INTO alert VALUES ('hot', 'e001-main', 'firing', {DAY}, 600.5, 500.0, 1);
-INSERT INTO alert_entry VALUES (1, 'hot', 'e001-main', 'firing', {DAY}, 600.5, 500.0, 1);
+INSERT INTO alert VALUES
+  ('hot', 'e001-main', 'firing', {DAY}, 600.5, 500.0, 5),
+  ('hot', 'e001-light', 'resolved', {DAY - 6}, 300.0, 400.0, 4);
+INSERT INTO alert_entry VALUES
+  (1, 'hot', 'e001-main', 'firing', {DAY - 9}, 550.0, 500.0, 1),
+  (2, 'hot', 'e001-light', 'firing', {DAY - 8}, 700.0, 500.0, 2),
+  (3, 'hot', 'e001-main', 'resolved', {DAY - 7}, 399.0, 400.0, 3),
+  (4, 'hot', 'e001-light', 'resolved', {DAY - 6}, 300.0, 400.0, 4),
+  (5, 'hot', 'e001-main', 'firing', {DAY}, 600.5, 500.0, 5);
 """
 
 
@@ -84,17 +97,42 @@ def test_what_version_1_knew_is_still_known(tmp_path: Path) -> None:
         assert state.digests([key]) == {key: {"a" * 64}}
         assert [aside.payload for aside in state.quarantine(9)] == [b"{\x00"]
         assert [one.link for one in state.gateways()] == ["online"]
-        firing = AlertEntry(
-            rule="hot",
-            meter="e001-main",
-            state="firing",
-            at_ms=DAY,
-            value=600.5,
-            bound=500.0,
-            recorded_ms=1,
+
+
+def test_alerts_of_the_one_kind_of_rule_before_are_carried_over(tmp_path: Path) -> None:
+    file = written_by_version_1(tmp_path)
+
+    with closing(SqlSmallState(f"sqlite:///{file}")) as state:
+        (open_one,) = state.alert_log.open_alerts()
+        steps = state.alert_log.steps_after(0, 99)
+
+        assert (open_one.number, open_one.rule, open_one.subject.id) == (3, "hot", "e001-main")
+        assert (open_one.since_ms, open_one.fired_ms, open_one.value) == (DAY, DAY, 600.5)
+        assert [(one.number, one.alert.number, one.reason) for one in steps] == [
+            (1, 1, "held"),
+            (2, 2, "held"),
+            (3, 1, "cleared"),
+            (4, 2, "cleared"),
+            (5, 3, "held"),
+        ]
+        assert [(one.alert.value, one.alert.limit, one.alert.moved_ms) for one in steps][2:4] == [
+            (399.0, 400.0, 3),
+            (300.0, 400.0, 4),
+        ]
+        assert [one.number for one in state.alert_log.keep([fired(firing(4))])] == [6]
+
+
+def test_what_was_firing_goes_on_and_ends_under_the_new_life_cycle(tmp_path: Path) -> None:
+    file = written_by_version_1(tmp_path)
+    with closing(SqlSmallState(f"sqlite:///{file}")) as state:
+        book = AlertBook(
+            [threshold()], Places(load_fleet(CONFIG)), alerts=state.alert_log.open_alerts()
         )
-        assert state.firing() == {("hot", "e001-main"): firing}
-        assert state.alert_entries(9) == [firing]
+        low = Observation(
+            rule="hot", subject=METER, at_ms=DAY + 1, verdict=Verdict.CLEAR, value=1.0, limit=400.0
+        )
+
+        assert [one.reason for one in book.observe([low], DAY + 2)] == ["cleared"]
 
 
 def test_what_version_2_brought_works_at_once_and_after_a_restart(tmp_path: Path) -> None:

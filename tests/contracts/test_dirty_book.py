@@ -18,17 +18,26 @@ from tests.fakes.dirty import FakeDirtyBook
 DAY = 1_763_740_800_000  # 2025-11-22 in Shanghai
 
 
-@pytest.fixture(params=["fake", "sql"])
+@pytest.fixture(params=["fake", "sql", "sql settled"])
 def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DirtyBook]:
     if request.param == "fake":
         yield FakeDirtyBook()
         return
     with closing(SqlSmallState(f"sqlite:///{tmp_path}/state.sqlite")) as state:
-        yield state.dirty_book
+        yield state.dirty_book if request.param == "sql" else state.settled_book
 
 
 def pairs(days: list[DirtyDay]) -> list[tuple[str, int]]:
     return [(day.meter, day.day_ms) for day in days]
+
+
+def test_marks_of_days_before_one_are_forgotten(book: DirtyBook) -> None:
+    book.mark_dirty([("m1", DAY), ("m1", DAY + DAY_MS), ("m2", DAY)])
+
+    forgotten = book.forget_before(DAY + DAY_MS)
+
+    assert forgotten == 2
+    assert pairs(book.dirty(9)) == [("m1", DAY + DAY_MS)]
 
 
 def test_a_new_book_is_empty(book: DirtyBook) -> None:

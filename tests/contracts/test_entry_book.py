@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, structs
 
@@ -247,6 +247,7 @@ def test_taking_an_open_entry_back_marks_the_days_up_to_now(books: Books) -> Non
     assert books.marked() == [9, 10, 11, 12, 13]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_the_fake_and_sql_answer_alike(data: st.DataObject) -> None:
     fake = FakeEntryBook()

@@ -68,3 +68,28 @@ def test_the_last_break_before_an_instant(book) -> None:
     assert book.last_break("m1", ENERGY, 300) == at(100)
     assert book.last_break("m1", ENERGY, 10_000) == at(300, 1000.0, Ending.UNIT)
     assert book.last_break("m2", ENERGY, 10_000) is None
+
+
+def test_days_in_doubt_of_any_counter_are_told_by_meter(book) -> None:
+    book.replace_doubts(
+        [
+            ("m1", ENERGY, (0, 100), [10, 20]),
+            ("m1", "energy_export_kwh", (0, 100), [20, 30]),
+            ("m2", ENERGY, (0, 100), [99]),
+            ("m3", ENERGY, (0, 100), []),
+        ]
+    )
+
+    assert book.doubts(["m1", "m3"], 0, 100) == {"m1": {10, 20, 30}}
+    assert book.doubts(["m1", "m2"], 20, 99) == {"m1": {20, 30}}
+    assert book.doubts([], 0, 100) == {}
+
+
+def test_only_the_doubts_of_the_span_that_was_settled_are_replaced(book) -> None:
+    book.replace_doubts([("m1", ENERGY, (0, 100), [10, 20, 30])])
+    book.replace_doubts([("m1", "energy_export_kwh", (0, 100), [20])])
+
+    book.replace_doubts([("m1", ENERGY, (20, 30), [25])])
+    book.replace_doubts([])
+
+    assert book.doubts(["m1"], 0, 100) == {"m1": {10, 20, 25, 30}}

@@ -143,6 +143,42 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IntervalSt
             yield InfluxIntervalStore(readings.bucket)
 
 
+# -- what is forgotten -------------------------------------------------------------------------
+
+
+def test_quarters_of_months_that_ended_are_forgotten_and_all_else_stays(
+    store: IntervalStore,
+) -> None:
+    may_ms, july_ms = JUNE_MS - DAY_MS, JUNE_MS + 35 * DAY_MS
+    for start_ms in (may_ms, JUNE_MS, july_ms):
+        for width in (Width.QUARTER, Width.HOUR, Width.DAY, Width.MONTH):
+            store.write_intervals(tags(), [intervals([5], start_ms=start_ms, width=width)])
+            starts = np.array([start_ms], np.int64)
+            store.write_gauges(tags(), [gauge([5.0], start_ms=starts, width=width)])
+    store.write_figures([figure(), figure(-40)])
+
+    kept = store.drop_quarters(JUNE_MS + 20 * DAY_MS)
+    again = store.drop_quarters(JUNE_MS + 20 * DAY_MS)
+
+    assert (kept, again) == (JUNE_MS, JUNE_MS)
+    for width in (Width.QUARTER, Width.HOUR, Width.DAY, Width.MONTH):
+        left = [JUNE_MS, july_ms] if width is Width.QUARTER else [may_ms, JUNE_MS, july_ms]
+        (rows,) = store.intervals(["m"], width, *EVER)
+        (windows,) = store.gauges(["m"], width, *EVER)
+        assert (rows.cells.start_ms.tolist(), windows.start_ms.tolist()) == (left, left)
+    assert len(store.figures(Subject.METER, *EVER)) == 2
+
+
+def test_a_quarter_of_a_forgotten_month_may_be_written_again(store: IntervalStore) -> None:
+    may = intervals([5], start_ms=JUNE_MS - DAY_MS)
+    store.write_intervals(tags(), [may])
+    store.drop_quarters(JUNE_MS)
+
+    store.write_intervals(tags(), [may])
+
+    assert plain(store.intervals(["m"], Width.QUARTER, *EVER)) == plain([may])
+
+
 # -- what goes in comes out --------------------------------------------------------------------
 
 

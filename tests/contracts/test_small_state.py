@@ -19,8 +19,8 @@ from collector.adapters.sql import (
     StateInvalid,
     StateTooNew,
 )
+from collector.alerting.log import Judged
 from collector.small_state import (
-    AlertEntry,
     GatewayRecord,
     Quarantined,
     Record,
@@ -31,6 +31,7 @@ from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
 from metering.delivery.receiver import EpochLedger
 from metering.errors import TransientError
+from tests.fakes.alerting import cleared, fired, firing
 
 GATEWAY = "gw-e001"
 EPOCH = "01JD0000000000000000000000"
@@ -81,12 +82,6 @@ def aside(**changed: object) -> Quarantined:
     return structs.replace(plain, **changed)
 
 
-def alert(state: str = "firing", meter: str = "e001-main", at_ms: int = NOW_MS) -> AlertEntry:
-    return AlertEntry(
-        rule="hot", meter=meter, state=state, at_ms=at_ms, value=0.1, bound=500.0, recorded_ms=1
-    )
-
-
 def spoken(state: bytes = b"{}", link: str = "online") -> GatewayRecord:
     return GatewayRecord(
         gateway=GATEWAY, district="120101", state=state, state_ms=1, link=link, link_ms=2
@@ -100,8 +95,6 @@ def test_a_new_state_is_empty_and_answers_every_question(state: SmallState) -> N
     assert state.ledgers() == {}
     assert state.digests([(GATEWAY, BatchKey(EPOCH, 1))]) == {}
     assert state.generation() == 1
-    assert state.firing() == {}
-    assert state.alert_entries(9) == []
     assert state.quarantine(9) == []
     assert state.gateways() == []
     assert state.forget_before(NOW_MS) == 0
@@ -196,17 +189,24 @@ def test_a_gateways_last_word_counts(state: SmallState) -> None:
 # -- alerts ------------------------------------------------------------------------------------
 
 
-def test_firing_alerts_survive_and_resolved_ones_do_not_fire(tmp_path: Path) -> None:
+def test_steps_standing_alerts_and_how_far_was_judged_are_recorded_with_a_group(
+    tmp_path: Path,
+) -> None:
+    first, second = firing(1), firing(2, rule="cold", group="cold")
+    worse = structs.replace(second, worst=900.0)
+    judged = Judged(gateway=GATEWAY, newest={"e001-main": NOW_MS}, late={"e001-light": (1, 2)})
     with closing(SqlSmallState(url_of(tmp_path))) as state:
-        state.record(Record(alerts=[alert(), alert(meter="e001-light")]))
-        state.record(Record(alerts=[alert("resolved", at_ms=NOW_MS + 1)]))
+        state.record(Record(steps=[fired(first), fired(second)]))
+        state.record(Record(steps=[cleared(first, NOW_MS)], standing=[worse], judged=[judged]))
 
     with closing(SqlSmallState(url_of(tmp_path))) as again:
-        assert again.firing() == {("hot", "e001-light"): alert(meter="e001-light")}
-        assert [(one.meter, one.state) for one in again.alert_entries(2)] == [
-            ("e001-main", "resolved"),
-            ("e001-light", "firing"),
+        assert again.alert_log.open_alerts() == [worse]
+        assert [(one.number, one.alert.number) for one in again.alert_log.last_steps(9)] == [
+            (3, 1),
+            (2, 2),
+            (1, 1),
         ]
+        assert again.alert_log.judged() == [judged]
 
 
 # -- rewind and forgetting ---------------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_a_process_killed_in_the_middle_leaves_all_or_nothing(tmp_path: Path, re
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small tmpfs can only be mounted by root")
     yield folder

@@ -8,7 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
+
+from tests.e2e.conftest import wait_until
 
 DEMO = (sys.executable, "-m", "nenghao", "demo")
 
@@ -43,7 +46,8 @@ def test_ctrl_c_ends_the_live_view_in_order_with_nothing_lost(tmp_path: Path) ->
         text=True,
         start_new_session=True,
     )
-    time.sleep(8)
+    wait_until("readings are stored", lambda: _stores(tmp_path / "demo"), 60)
+    time.sleep(2)  # for the view to show some
 
     os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
     shown, _ = demo.communicate(timeout=60)
@@ -51,3 +55,13 @@ def test_ctrl_c_ends_the_live_view_in_order_with_nothing_lost(tmp_path: Path) ->
     assert demo.returncode == 0, shown
     assert "丢失 0，重复 0" in shown
     assert "e001-main" in shown
+
+
+def _stores(folder: Path) -> bool:
+    """Whether the demo's collector answers and has a reading of the hospital's main."""
+    try:
+        settings = json.loads((folder / "collector.yaml").read_text(encoding="utf-8"))
+        url = f"http://127.0.0.1:{settings['api']['port']}/latest"
+        return "e001-main" in httpx.get(url, timeout=2, trust_env=False).text
+    except (OSError, ValueError, httpx.HTTPError):
+        return False

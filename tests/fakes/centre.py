@@ -7,7 +7,7 @@ from threading import Event
 
 from collector.adapters.sql import SqlSmallState
 from collector.adapters.zstd import decompress
-from collector.alert import AlertBook, Rule
+from collector.alerting.rule import Rule
 from collector.answer import Answers
 from collector.arrivals import Arrivals
 from collector.coherence import Coherence
@@ -17,10 +17,10 @@ from collector.marks import DirtyMarks
 from collector.metrics import Metrics
 from collector.patience import Patience
 from collector.pipeline import Parts, Pipeline
-from collector.small_state import SmallState
 from collector.store import ReadingStore
 from collector.suspect import Suspects
 from collector.validate import Gate
+from collector.watching import Office, make_watching
 from link.mqtt import Delivery
 from metering.delivery.receiver import Receiver
 from tests.fakes.clock import FakeClock
@@ -62,7 +62,7 @@ class Centre:
         self,
         *,
         store: ReadingStore | None = None,
-        state: SmallState | None = None,
+        state: SqlSmallState | None = None,
         rules: Sequence[Rule] = (),
         fleet: Fleet | None = None,
     ) -> None:
@@ -83,8 +83,18 @@ class Centre:
         self.metrics = Metrics()
         self.patience = Patience(self.stopping, self.clock, jitter=lambda: 0.5)
         self.receiver = Receiver(self.state.ledgers())
-        self.alerts = AlertBook(self.rules, self.state.firing())
-        self.suspects = Suspects(self.fleet, self.store.latest())
+        latest = self.store.latest()
+        office = Office(
+            fleet=self.fleet,
+            alert_log=self.state.alert_log,
+            clock=self.clock,
+            metrics=self.metrics,
+            patience=self.patience,
+        )
+        newest = {reading.meter: reading.at_ms for reading in latest}
+        self.watching = make_watching(self.rules, lambda *_: True, office, newest)
+        self.alerting = self.watching.alerting
+        self.suspects = Suspects(self.fleet, latest)
         self.answers = Answers(
             self.receiver, self.clock, self.metrics, store="heping-1", generation=1
         )
@@ -99,7 +109,9 @@ class Centre:
                 marks=self.marks,
                 arrivals=self.arrivals,
                 receiver=self.receiver,
-                alerts=self.alerts,
+                alerting=self.alerting,
+                readings=self.watching.readings,
+                heard=self.watching.heard,
                 answers=self.answers,
                 clock=self.clock,
                 metrics=self.metrics,

@@ -41,6 +41,13 @@ class FakeDirtyBook:
     def oldest_dirty_ms(self) -> int | None:
         return min((day_ms for _, day_ms in self._marks), default=None)
 
+    def forget_before(self, day_ms: int) -> int:
+        with self._lock:
+            old = [pair for pair in self._marks if pair[1] < day_ms]
+            for pair in old:
+                del self._marks[pair]
+            return len(old)
+
     def clear_dirty(self, days: Sequence[DirtyDay]) -> None:
         with self._lock:
             for day in days:

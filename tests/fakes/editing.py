@@ -1,6 +1,6 @@
 """What editing looks at and writes to, in memory, and the centre's HTTP door on top of it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from time import monotonic, sleep
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 from fastapi import FastAPI
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from collector.adapters.http import HttpServer
 from collector.dirty import DirtyDay
@@ -16,11 +16,14 @@ from collector.doors.editing import editing_door
 from collector.doors.export import export_door
 from collector.editing.editor import Editor
 from collector.editing.intake import Intake
+from collector.editing.measured import Measured
 from collector.editing.proposal import Office
 from collector.entries import Entry, EntryKind
 from collector.fleet.index import Fleet
 from collector.intervals import Intervals
+from collector.known import Names
 from collector.settle.cells import Cells, Width
+from collector.settlement.service import Report
 from collector.store import Column
 from metering.reading import Reading
 from tests.fakes.centre import example_fleet
@@ -191,10 +194,13 @@ class EditingRoom:
         self.dirty = FakeDirtyBook()
         self.intervals = FakeIntervalStore()
         self.settled_meters: list[list[str]] = []
+        self.settles_as = "done"
+        self.settle: Callable[[list[str]], None] = lambda _meters: None
         self.editor = Editor(
             Office(fleet=self.fleet, store=self.store, intervals=self.intervals, book=self.book)
         )
-        self.intake = Intake(self.fleet, self.store, self.dirty)
+        measured = Measured(self.store, self.book)
+        self.intake = Intake(self.fleet, self.store, self.dirty, measured)
 
     def read(self, meter: str, at_ms: int, **values: float) -> None:
         """The meter said so."""
@@ -205,15 +211,22 @@ class EditingRoom:
 
     def api(self) -> FastAPI:
         api = FastAPI()
+        names = Names(self.fleet, self.store, self.intervals)
         api.include_router(
-            editing_door(self.editor, self.book, self.intake, self.clock, lambda act: act())
+            editing_door(self.editor, self.book, self.intake, names, self.clock, lambda act: act())
         )
-        api.include_router(export_door(self.fleet, self.store, self.intervals))
+        api.include_router(export_door(self.fleet, self.store, self.intervals, names))
 
         @api.post("/settle")
-        def settle(ask: dict[str, list[str]]) -> dict[str, int]:
+        def settle(ask: dict[str, list[str]]) -> dict[str, Any]:
             self.settled_meters.append(ask["meters"])
-            return {"settled": len(ask["meters"])}
+            self.settle(ask["meters"])
+            report = to_builtins(Report(meters=len(ask["meters"])))
+            return {"number": 1, "state": self.settles_as, "report": report, "error": ""}
+
+        @api.get("/jobs")
+        def jobs() -> list[dict[str, Any]]:
+            return [{"name": "settlement", "next_ms": self.clock.now_ms() + 16 * 60_000}]
 
         @api.get("/healthz")
         def healthz() -> dict[str, str]:

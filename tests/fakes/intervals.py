@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from collector.adapters.columns import month_of_ms
 from collector.intervals import Figure, GaugeWindows, Intervals, Subject
 from collector.settle.cells import Cells, Width
 from collector.store import StoreAway, StoreRefused, Tags
@@ -108,6 +109,14 @@ class FakeIntervalStore:
             columns = dict(zip(_WINDOWS, map(np.array, zip(*rows, strict=True)), strict=True))
             found.append(GaugeWindows(meter=meter, quantity=quantity, width=width, **columns))
         return found
+
+    def drop_quarters(self, before_ms: int) -> int:
+        self._answer()
+        until_ms = month_of_ms(before_ms)
+        for rows in (self._intervals, self._gauges):
+            for key in [key for key in rows if key[2] is Width.QUARTER and key[3] < until_ms]:
+                del rows[key]
+        return until_ms
 
     def write_figures(self, figures: Sequence[Figure]) -> None:
         self._answer()

@@ -81,7 +81,9 @@ states = st.builds(
     meters=st.dictionaries(
         words, st.builds(MeterHealth, since_ms=times, fault=st.none() | words), max_size=3
     ),
-    spool=st.builds(SpoolState, size=counts, backlog=counts, unsealed=counts, corrupt=counts),
+    spool=st.builds(
+        SpoolState, size=counts, backlog=counts, unsealed=counts, corrupt=counts, limit=counts
+    ),
     stuck=st.lists(st.tuples(words, sequences), max_size=3).map(tuple),
     forks=counts,
 )

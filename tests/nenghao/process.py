@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 from click.testing import CliRunner
 
+from metering.errors import NenghaoError
 from nenghao.__main__ import app
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,8 @@ async def nenghao(*words, columns=200):
 def typed(*words):
     """The same within this process: for what is refused before anything is opened."""
     result = CliRunner().invoke(typer.main.get_command(app), [str(word) for word in words])
-    return Run(result.exit_code, result.stdout, result.stderr)
+    told = f"{result.exception}\n" if isinstance(result.exception, NenghaoError) else ""
+    return Run(result.exit_code, result.stdout, result.stderr + told)
 
 
 def run(*words, **more):

@@ -133,9 +133,18 @@ def test_a_named_api_is_asked_and_nothing_else(file, tmp_path, monkeypatch):
     assert not (tmp_path / "data").exists()
 
 
-def test_a_refusal_says_what_was_asked_and_what_came(file):
-    with centre(file, None) as found, pytest.raises(CentreRefused, match=r"GET http.*/entries/7"):
+def test_a_refusal_is_told_in_the_centres_own_words(file):
+    with centre(file, None) as found, pytest.raises(CentreRefused) as refused:
         found.ask("GET", "/entries/7")
+    assert str(refused.value) == "没有第 7 号更正：用 nenghao entry list 查看"
+
+
+def test_a_refusal_without_words_says_what_was_asked_and_what_came(file):
+    with (
+        centre(file, None) as found,
+        pytest.raises(CentreRefused, match=r"GET http.*/nothing: 404"),
+    ):
+        found.ask("GET", "/nothing")
 
 
 def test_without_a_pipeline_a_resend_is_refused(file):

@@ -10,6 +10,7 @@ import pytest
 from collector.editing.period import instant_ms
 from collector.settle.cells import QUARTER_MS, Width
 from collector.settle.rule import Rule, mask
+from collector.store import Row, Tags
 from tests.fakes.editing import EditingRoom, serving, settled
 from tests.nenghao.process import typed
 
@@ -22,6 +23,10 @@ def at(text):
 
 
 NOON = at("2026-10-15T12:00")
+GONE = Tags(
+    district="120101", sector="hospital", institution="e001", building="e001-b1", circuit="-",
+    meter="gone", energy="01000", gateway="gw-e001",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -70,7 +75,9 @@ def test_readings_come_in_and_their_days_are_settled(room, told, tmp_path):
         "by_reason": {},
         "refusals": [],
         "notes": [],
+        "settled": done.document["settled"],
     }
+    assert done.document["settled"]["run"]["state"] == "done"
     assert room.store.rows["e001-main", NOON].values == {COUNTER: 1000.5, "active_power_kw": 3}
     assert set(room.dirty.marks) == {
         ("e001-main", at("2026-10-15T00:00")),
@@ -143,6 +150,30 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(room, told, tmp_path):
     assert len(room.store.rows) == 1
     assert room.dirty.marks == {}
     assert room.settled_meters == []
+
+
+def test_a_quantity_that_the_meter_does_not_have_is_refused_line_by_line(room, told, tmp_path):
+    file = write(
+        tmp_path / "r.csv",
+        "e001-main,2026-10-15T12:00+08:00,volume_m3,5",
+        f"e001-main,2026-10-15T12:00+08:00,{COUNTER},5",
+    )
+
+    tried = told("import", "readings", file, "--dry-run", "--json")
+    done = told("import", "readings", file, "--json")
+
+    for one in (tried, done):
+        assert (one.code, one.document["taken"], one.document["by_reason"]) == (
+            1,
+            1,
+            {"not_measured": 1},
+        )
+    (refused,) = done.document["refusals"]
+    assert (refused["line"], refused["message"].split("：")[0]) == (
+        2,
+        "e001-main (型号 acrel_adl3000) 不测量 volume_m3",
+    )
+    assert room.store.rows["e001-main", NOON].values == {COUNTER: 5.0}
 
 
 def test_gzip_and_gbk_are_read(told, tmp_path):
@@ -256,7 +287,7 @@ def test_exported_readings_come_in_again_as_they_were(room, told, tmp_path, monk
         "meter,at,quantity,value",
         f"e001-light,2026-10-15T12:00:00+08:00,{COUNTER},3.25",
     ]
-    assert f"e001-main,2026-10-16T12:00:00.001+08:00,{COUNTER},1e-07" in lines_of(file)
+    assert f"e001-main,2026-10-16T12:00:00.001+08:00,{COUNTER},0.0000001" in lines_of(file)
 
 
 def test_readings_of_one_meter_and_quantity_go_to_standard_output(room, told):
@@ -345,6 +376,58 @@ def test_a_packed_export_is_packed(room, told, tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+NEAR = "没有表 'e001-mian'；最接近的是 e001-main"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("export", "intervals", "--meter", "e001-mian"), NEAR),
+        (("export", "readings", "--meter", "e001-mian"), NEAR),
+        (("export", "intervals", "--meter", "typo"), "没有表 'typo'；最接近的是 "),
+        (("export", "readings", "--quantity", "enrgy_import_kwh"), "没有量 'enrgy_import_kwh'；最"),
+        (("export", "intervals", "--quantity", "enrgy_import_kwh"), "最接近的是 energy_import_kwh"),
+        (("export", "readings", "--meter", "e001-hvac"), "e001-hvac 是虚拟表，由 "),
+    ],
+)
+def test_a_name_that_nobody_knows_is_refused_with_the_nearest(told, tmp_path, words, said):
+    out = tmp_path / "out.csv"
+
+    done = told(*words, "--from", "2026-10", "-o", out)
+
+    assert done.code == 1
+    assert done.err.splitlines()[0].startswith(said) or said in done.err
+    assert "http" not in done.err
+    assert told(*words, "--from", "2026-10").out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_entries_of_a_meter_that_nobody_knows_are_refused(told):
+    done = told("entry", "list", "--meter", "e001-mian")
+
+    assert (done.code, done.err) == (1, NEAR + "\n")
+
+
+def test_virtual_meters_and_remainders_are_known_for_what_is_settled(room, told):
+    room.intervals.kept.append(settled("gone-main", COUNTER, Width.MONTH, (at("2026-09-01"), 1)))
+
+    done = [
+        told("export", "intervals", "--meter", one, "--from", "2026-10")
+        for one in ("e001-hvac", "e001-main-rest", "gone-main")
+    ]
+
+    assert [one.code for one in done] == [0, 0, 0]
+
+
+def test_readings_of_a_meter_that_left_the_fleet_are_still_given(room, told):
+    row = Row(meter="gone", at_ms=NOON, values={COUNTER: 1.0}, tags=GONE)
+    room.store.write([row])
+
+    done = told("export", "readings", "--meter", "gone", "--from", "2026-10", "--json")
+
+    assert [row["value"] for row in done.document["rows"]] == ["1"]
+
+
 def test_an_unknown_quantity_or_time_is_told(told):
     assert told("export", "readings", "--from", "gestern").code == 2
     assert told("export", "readings", "--from", "2026-10-15T12:00").code == 2
@@ -374,6 +457,95 @@ def test_an_interval_is_corrected_listed_shown_and_undone(room, told):
     assert undone.document["entries"][0]["undoes"] == 1
     assert left.out == "没有更正记录\n"
     assert after.document["undone_by"] == 2
+
+
+def settling_to(room, day, millionths):
+    """From the next entry on, a settlement makes that of the day."""
+
+    def settle(_meters):
+        if room.book.kept:
+            room.intervals.kept[:] = [
+                settled("e001-main", COUNTER, Width.DAY, (day, millionths)),
+                settled("e001-main", COUNTER, Width.MONTH, (at("2026-10-01"), millionths)),
+            ]
+
+    room.intervals.kept += [
+        settled("e001-main", COUNTER, Width.DAY, (day, 10_000_000)),
+        settled("e001-main", COUNTER, Width.MONTH, (at("2026-10-01"), 10_000_000)),
+    ]
+    room.settle = settle
+
+
+CORRECTION = (
+    "correct", "interval", "e001-main", "--from", "2026-10-15", "--value", "12.5", *SIGNED,
+)  # fmt: skip
+
+
+def test_an_entry_is_followed_by_what_it_changed_by_day_and_month(room, told):
+    settling_to(room, at("2026-10-15"), 12_500_000)
+
+    done = told(*CORRECTION)
+
+    assert done.code == 0
+    assert f"e001-main {COUNTER} (kWh)" in done.out
+    rows = [line.split("│")[1:-1] for line in done.out.splitlines() if "10.000" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["2026-10-15", "10.000", "12.500", "+2.500"],
+        ["2026-10 全月", "10.000", "12.500", "+2.500"],
+    ]
+    assert "nenghao settle" not in done.out
+
+
+def test_an_undo_is_followed_by_what_it_changed(room, told):
+    day = at("2026-10-15")
+
+    def settle(_meters):
+        value = None if len(room.book.kept) == 2 else 12_500_000
+        room.intervals.kept[:] = [settled("e001-main", COUNTER, Width.DAY, (day, value))]
+
+    room.settle = settle
+    told(*CORRECTION)
+
+    done = told("entry", "undo", "1", *SIGNED, "--json")
+
+    assert [
+        (one["start"], one["before"], one["after"]) for one in done.document["settled"]["changes"]
+    ] == [("2026-10-15T00:00:00+08:00", "12.5", None)]
+
+
+def test_what_came_by_itself_before_the_entry_is_not_told_as_its_effect(room, told):
+    day = at("2026-11-20")
+
+    def settle(_meters):
+        room.intervals.kept[:] = [settled("e001-main", COUNTER, Width.DAY, (day, 5_000_000))]
+
+    room.settle = settle
+
+    done = told(*CORRECTION)
+
+    assert "用量没有变化" in done.out
+
+
+def test_an_entry_that_is_not_to_be_settled_says_when_it_will_be(room, told):
+    done = told(*CORRECTION, "--no-settle")
+
+    assert done.code == 0
+    assert room.settled_meters == []
+    assert "用量由结算任务更新，下次 2026-11-20 12:16；要立即更新请运行 nenghao settle" in done.out
+
+
+def test_an_entry_that_could_not_be_settled_is_kept_and_exit_is_1(room, told):
+    room.settles_as = "failed"
+
+    done = told(*CORRECTION)
+
+    assert (done.code, len(room.book.kept)) == (1, 1)
+
+
+def test_a_refused_entry_settles_nothing(room, told):
+    done = told("correct", "interval", "e001-mian", "--from", "2026-10-15", "--value", 1, *SIGNED)
+
+    assert (done.code, room.settled_meters) == (1, [])
 
 
 def test_a_reading_a_void_and_a_meter_out_of_service(room, told):

@@ -179,7 +179,13 @@ def test_as_json_it_is_the_document_and_what_is_wrong(settings: Path, capsys) ->
     told = json.loads(out)
     assert code == 1
     assert (told["link"], told["pid"], told["uptime_s"]) == ("down", 77, 93_784.2)
-    assert told["spool"] == {"size": 1_500_000, "backlog": 3, "unsealed": 0, "corrupt": 0}
+    assert told["spool"] == {
+        "size": 1_500_000,
+        "backlog": 3,
+        "unsealed": 0,
+        "corrupt": 0,
+        "limit": 0,
+    }
     assert told["wrong"] == ["与消息服务器的链路断开"]
 
 

@@ -13,6 +13,7 @@ from collector.adapters.apscheduler import ApschedulerTrigger
 from collector.adapters.http import HttpServer
 from collector.adapters.sql import SqlSmallState
 from collector.doors.jobs import make_jobs_door
+from collector.job_log import Outcome
 from collector.jobs.job import Job, Progress
 from collector.jobs.periods import Every
 from collector.jobs.runner import JobRunner
@@ -21,6 +22,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.jobs import FakeTrigger, job_parts
 from tests.nenghao.process import run, typed
 
+CONFIG = Path(__file__).parents[2] / "config"
 MIDNIGHT = 1_763_740_800_000  # 2025-11-22 in Shanghai
 DAILY = Every(width_ms=86_400_000, delay_ms=20 * 60_000)
 
@@ -111,7 +113,7 @@ def test_the_list_says_last_next_took_and_fails_if_a_job_did(tmp_path: Path) -> 
     assert failed.code == 1
     assert [one["last"]["outcome"] for one in failed.document] == ["done", "failed"]
     assert well.code == 0
-    for word in ("settlement", "日校核", "完成", "2025-11-23"):
+    for word in ("settlement", "日校核", "完成", "11-23 00:20"):
         assert word in well.out
 
 
@@ -124,7 +126,7 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     assert every.code == 1
     assert [one["job"] for one in every.document] == ["verification", "settlement"]
     assert table.code == 0
-    assert "2025-11-22" in table.out
+    assert "11-22 12:00:00" in table.out
     assert "verification" not in table.out
 
 
@@ -154,4 +156,68 @@ def test_a_job_that_there_is_not_is_named(tmp_path: Path) -> None:
         told = run("job", "run", "setle", "--api", at.server.url)
 
     assert told.code == 1
-    assert "there is no job 'setle'; there are settlement, verification" in told.err
+    assert told.err == "没有任务 'setle'；最接近的是 settlement\n"
+
+
+# ---- no collector runs
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "collector.yaml"
+    path.write_text(
+        f"config: {CONFIG}\nfolder: data\nbroker: {{url: 'mqtt://127.0.0.1:9'}}\n"
+        "store: {kind: duckdb, path: data/readings.duckdb}\napi: {host: 127.0.0.1, port: 0}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def logged(file: Path, *outcomes: Outcome) -> None:
+    """Runs of yesterday's verification, as a collector that is gone left them."""
+    (file.parent / "data").mkdir()
+    with closing(SqlSmallState(f"sqlite:///{file.parent}/data/state.sqlite")) as state:
+        for outcome in outcomes:
+            run = state.job_log.begin("verification", MIDNIGHT, MIDNIGHT + 1_200_000)
+            if outcome is not Outcome.RUNNING:
+                state.job_log.finish(run, outcome, MIDNIGHT + 1_203_000, "发现 0 项")
+
+
+def test_without_a_collector_the_log_is_read_and_that_nobody_runs_is_said(file: Path) -> None:
+    logged(file, Outcome.DONE)
+
+    done = typed("job", "list", "--settings", file)
+    listed = typed("job", "list", "--settings", file, "--json")
+    runs = typed("job", "runs", "verification", "--settings", file, "--json")
+
+    assert (done.code, listed.code, runs.code) == (0, 0, 0)
+    assert "没有采集服务在运行：到期的任务在它启动后补做" in done.out
+    assert [one["name"] for one in listed.document] == [
+        "settlement",
+        "verification",
+        "housekeeping",
+    ]
+    (verification,) = (one for one in listed.document if one["name"] == "verification")
+    assert (verification["last"]["said"], verification["took_s"]) == ("发现 0 项", 3.0)
+    assert verification["next_ms"] > MIDNIGHT
+    assert [one["outcome"] for one in runs.document] == ["done"]
+
+
+def test_a_run_whose_collector_is_gone_did_not_go_on(file: Path) -> None:
+    logged(file, Outcome.RUNNING)
+
+    listed = typed("job", "list", "--settings", file, "--json")
+
+    assert listed.code == 1
+    assert [one["last"] and one["last"]["outcome"] for one in listed.document] == [
+        None,
+        "died",
+        None,
+    ]
+
+
+def test_without_a_collector_no_job_is_ordered_and_what_to_do_is_said(file: Path) -> None:
+    done = typed("job", "run", "settlement", "--settings", file)
+
+    assert done.code == 1
+    assert "没有采集服务在运行，任务只由它执行：请先启动；结算可用 nenghao settle" in done.err

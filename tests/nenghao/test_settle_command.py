@@ -118,6 +118,55 @@ def test_a_meter_that_nobody_knows_is_told(file):
     assert "e001-mian" in done.err
 
 
+CORRECTION = (
+    "correct", "interval", "e001-main", "--from", "2026-10-02", "--value", "300",
+    "--author", "王芳", "--reason", "抄表核对",
+)  # fmt: skip
+
+
+def changes_of(done):
+    return [
+        (one["width"], one["start"][:10], one["before"], one["after"])
+        for one in done.document["settled"]["changes"]
+    ]
+
+
+def test_an_entry_is_settled_at_once_without_a_collector_and_so_is_its_undo(file):
+    read_hourly(file)
+
+    made = typed(*CORRECTION, "--settings", file, "--json")
+    undone = typed(
+        "entry", "undo", "1", "--author", "李强", "--reason", "看错了", "--settings", file, "--json"
+    )
+
+    assert (made.code, undone.code) == (0, 0)
+    assert changes_of(made) == [
+        ("1d", "2026-10-02", "240", "300"),
+        ("1mo", "2026-10-01", "720", "780"),
+    ]
+    assert changes_of(undone) == [
+        ("1d", "2026-10-02", "300", "240"),
+        ("1mo", "2026-10-01", "780", "720"),
+    ]
+
+
+def test_beside_a_running_collector_an_entry_is_settled_by_that_one(file):
+    read_hourly(file)
+    stopping = threading.Event()
+    collector = Collector(load_settings(file), file.parent, stopping)
+    collector.start()
+    try:
+        later = run_process(*CORRECTION, "--settings", file, "--no-settle")
+        typed("entry", "undo", "1", "--author", "李强", "--reason", "看错了", "--settings", file)
+        done = run_process(*CORRECTION, "--settings", file, "--json")
+    finally:
+        stopping.set()
+        collector.stop()
+
+    assert "用量由结算任务更新，下次 " in later.out
+    assert changes_of(done)[0] == ("1d", "2026-10-02", "240", "300")
+
+
 def test_beside_a_running_collector_its_own_process_settles(file):
     read_hourly(file)
     stopping = threading.Event()

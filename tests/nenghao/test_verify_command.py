@@ -1,6 +1,7 @@
 """`nenghao verify` and `nenghao total` on the example district: real store, real small state."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -124,9 +125,43 @@ def test_a_person_reads_the_list_of_one_institution(file: Path) -> None:
     )
 
     assert done.code == 1
-    assert "日校核：1 项" in done.out
+    assert "日校核 2026-10-03：1 项" in done.out
     assert "e001-lift" in done.out
     assert "d001" not in done.out
+
+
+def test_without_a_day_it_is_yesterday_by_the_collectors_clock_which_is_said(file: Path) -> None:
+    anchor = datetime.now(tz=UTC).isoformat()
+    replayed = file.with_name("replayed.yaml")
+    replayed.write_text(
+        file.read_text(encoding="utf-8")
+        + f"clock: {{start: '2026-10-04T09:00:00+08:00', anchor: '{anchor}'}}\n",
+        encoding="utf-8",
+    )
+
+    listed = typed("verify", "--settings", replayed, "--institution", "e001", "--json")
+    told = typed("verify", "--settings", replayed, "--institution", "e001", "--stored")
+
+    assert (listed.document["day"], listed.code) == ("2026-10-03", 1)
+    assert "日校核 2026-10-03：1 项" in told.out
+
+
+def test_a_day_that_nobody_verified_is_not_called_clean(file: Path) -> None:
+    told = typed("verify", "--settings", file, "--day", "2026-09-20", "--stored")
+
+    assert (told.code, told.out) == (1, "")
+    assert told.err.endswith("日校核 2026-09-20：尚未校核；去掉 --stored 即校核\n")
+
+
+def test_an_institution_that_nobody_knows_is_refused_before_anything_is_verified(
+    file: Path,
+) -> None:
+    told = typed("verify", "--settings", file, "--day", "2026-09-20", "--institution", "e01")
+    after = typed("verify", "--settings", file, "--day", "2026-09-20", "--stored", "--json")
+
+    assert told.code == 1
+    assert told.err.endswith("没有单位 'e01'；最接近的是 e001\n")
+    assert after.document["verified"] is False
 
 
 def test_a_day_that_is_not_over_is_refused_in_words(file: Path) -> None:

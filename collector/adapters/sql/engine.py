@@ -74,6 +74,15 @@ def insert(connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any
         connection.execute(_if_absent(connection.dialect.name, table), rows)
 
 
+def insert_new(
+    connection: Connection, table: sa.Table, row: dict[str, Any], number: sa.Column[Any]
+) -> int | None:
+    """Insert a row and return its number, or None if one like it is there already."""
+    statement = _if_absent(connection.dialect.name, table).returning(number)
+    found: int | None = connection.execute(statement, row).scalar_one_or_none()
+    return found
+
+
 def put(connection: Connection, table: sa.Table, *rows: dict[str, Any]) -> None:
     """Insert, or replace what stands under the same key; all rows have the same columns."""
     if rows:

@@ -1,15 +1,22 @@
-"""SqlEpochBook: the breaks between register epochs in SQL."""
+"""SqlEpochBook: the breaks between register epochs, and days in doubt, in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa  # noqa: TID251 - this is the adapter
 
-from collector.adapters.sql.engine import Database, put
-from collector.adapters.sql.schema import register_breaks
+from collector.adapters.sql.engine import Database, insert, put
+from collector.adapters.sql.schema import register_breaks, register_doubts
 from collector.settle.breaks import Break
 from collector.settle.series import Ending
 
+_METERS_AT_ONCE = 500
+_NO_LONGER = sa.delete(register_doubts).where(
+    register_doubts.c.meter == sa.bindparam("of_meter"),
+    register_doubts.c.quantity == sa.bindparam("of_quantity"),
+    register_doubts.c.day_ms >= sa.bindparam("of_start"),
+    register_doubts.c.day_ms < sa.bindparam("of_end"),
+)
 _COLUMNS = ("left_ms", "at_ms", "ending", "closed", "opened", "multiplier")
 
 
@@ -52,6 +59,42 @@ class SqlEpochBook:
         with self._database.writing("keep register epochs") as connection:
             connection.execute(gone)
             put(connection, register_breaks, *rows)
+
+    def doubts(
+        self, meters: Sequence[str], start_ms: int, end_ms: int
+    ) -> dict[str, frozenset[int]]:
+        found: dict[str, set[int]] = {}
+        with self._database.reading("list days in doubt") as connection:
+            for first in range(0, len(meters), _METERS_AT_ONCE):
+                some = register_doubts.c.meter.in_(meters[first : first + _METERS_AT_ONCE])
+                query = sa.select(register_doubts.c.meter, register_doubts.c.day_ms).where(
+                    some, _days_between(start_ms, end_ms)
+                )
+                for meter, day_ms in connection.execute(query):
+                    found.setdefault(meter, set()).add(day_ms)
+        return {meter: frozenset(days) for meter, days in found.items()}
+
+    def replace_doubts(
+        self, found: Sequence[tuple[str, str, tuple[int, int], Collection[int]]]
+    ) -> None:
+        if not found:
+            return
+        gone = [
+            {"of_meter": meter, "of_quantity": quantity, "of_start": span[0], "of_end": span[1]}
+            for meter, quantity, span, _ in found
+        ]
+        rows = [
+            {"meter": meter, "quantity": quantity, "day_ms": day_ms}
+            for meter, quantity, _, days in found
+            for day_ms in sorted(days)
+        ]
+        with self._database.writing("keep days in doubt") as connection:
+            connection.execute(_NO_LONGER, gone)
+            insert(connection, register_doubts, rows)
+
+
+def _days_between(start_ms: int, end_ms: int) -> Any:
+    return sa.and_(register_doubts.c.day_ms >= start_ms, register_doubts.c.day_ms < end_ms)
 
 
 def _of(meter: str, quantity: str) -> Any:

@@ -1,23 +1,8 @@
-"""Schema: the tables of the small state, and how an older file is brought up to date.
-
-`meta` describes the newest version. A migration makes what its own version brought; when a later
-version changes one of those tables, the migration keeps the table as it was then.
-"""
-
-from collections.abc import Callable
+"""Schema: the tables of the small state, as the newest version has them."""
 
 import sqlalchemy as sa  # noqa: TID251 - this is the adapter
-from sqlalchemy.engine import Connection  # noqa: TID251 - this is the adapter
 
-from collector.adapters.sql.engine import insert, put
-from metering.errors import PermanentError
-
-SCHEMA_VERSION = 2
-
-
-class StateTooNew(PermanentError):
-    """A later version of this software wrote the small state."""
-
+SCHEMA_VERSION = 4
 
 meta = sa.MetaData()
 facts = sa.Table(
@@ -71,29 +56,6 @@ gateways = sa.Table(
     sa.Column("state_ms", sa.BigInteger, nullable=False),
     sa.Column("link", sa.String(16), nullable=False),
     sa.Column("link_ms", sa.BigInteger, nullable=False),
-)
-_alert_columns = (
-    ("at_ms", sa.BigInteger),
-    ("value", sa.Float),
-    ("bound", sa.Float),
-    ("recorded_ms", sa.BigInteger),
-)
-alerts = sa.Table(
-    "alert",
-    meta,
-    sa.Column("rule", sa.String(64), primary_key=True),
-    sa.Column("meter", sa.String(63), primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),
-    *(sa.Column(name, kind, nullable=False) for name, kind in _alert_columns),
-)
-alert_entries = sa.Table(
-    "alert_entry",
-    meta,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("rule", sa.String(64), nullable=False),
-    sa.Column("meter", sa.String(63), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    *(sa.Column(name, kind, nullable=False) for name, kind in _alert_columns),
 )
 
 # ---- version 2: what settlement and the jobs remember
@@ -172,35 +134,101 @@ register_breaks = sa.Table(
     sa.Column("multiplier", sa.Double, nullable=False),
 )
 
+# ---- version 3: which days are in doubt
 
-def _to_2(connection: Connection) -> None:
-    """Entries, marks, runs, findings and breaks are new; what version 1 holds stays as it is."""
-    brought = (counters, dirty_days, entries, job_runs, findings, register_breaks)
-    meta.create_all(connection, tables=brought)
-
-
-# From version N to N + 1: a function that changes the tables of an existing file.
-_MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _to_2}
-
-
-def migrate(connection: Connection) -> None:
-    """Make the tables, or bring them up to date; raises StateTooNew and then changes nothing."""
-    version = SCHEMA_VERSION
-    if sa.inspect(connection).has_table(facts.name):
-        version = int(fact(connection, "schema", str(SCHEMA_VERSION)))
-    if version > SCHEMA_VERSION:
-        raise StateTooNew(
-            f"the small state has schema {version}, this version knows {SCHEMA_VERSION}: "
-            "run the version that wrote it, or a later one"
-        )
-    for step in range(version, SCHEMA_VERSION):
-        _MIGRATIONS[step](connection)
-    meta.create_all(connection)
-    insert(connection, counters, [{"name": "dirty", "value": 0}])
-    put(connection, facts, {"name": "schema", "value": str(SCHEMA_VERSION)})
+register_doubts = sa.Table(
+    "register_doubt",
+    meta,
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("day_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("quantity", sa.String(64), primary_key=True),
+    sqlite_with_rowid=False,
+)
 
 
-def fact(connection: Connection, name: str, default: str) -> str:
-    query = sa.select(facts.c.value).where(facts.c.name == name)
-    value = connection.execute(query).scalar_one_or_none()
-    return default if value is None else str(value)
+# ---- version 4: what was settled and no rule has looked at yet
+
+settled_days = sa.Table(
+    "settled_day",
+    meta,
+    sa.Column("meter", sa.String(63), primary_key=True),
+    sa.Column("day_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# ---- version 4: alerts as they stand, their steps, and what was said to whom
+
+standing_alerts = sa.Table(
+    "standing_alert",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("subject_kind", sa.String(16), nullable=False),
+    sa.Column("subject_id", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("moved_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("fired_ms", sa.BigInteger, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the `Alert`, as JSON
+    sa.Index("ix_standing_alert_subject", "subject_id", "subject_kind"),
+)
+alert_steps = sa.Table(
+    "alert_step",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("alert", sa.Integer, nullable=False, index=True),
+    sa.Column("before", sa.String(16)),
+    sa.Column("reason", sa.String(16), nullable=False),
+    sa.Column("moved_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the `Alert` after it, as JSON
+)
+notices = sa.Table(
+    "notice",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(200), nullable=False, unique=True),
+    sa.Column("chain", sa.String(200), nullable=False),
+    sa.Column("receiver", sa.String(64), nullable=False, index=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due_ms", sa.BigInteger, nullable=False),
+    sa.Column("again_ms", sa.BigInteger, nullable=False),
+    sa.Column("made_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the `Notice`, as JSON
+    sa.Index("ix_notice_state_again_ms", "state", "again_ms"),
+)
+notice_alerts = sa.Table(
+    "notice_alert",
+    meta,
+    sa.Column("notice", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("alert", sa.Integer, primary_key=True, autoincrement=False, index=True),
+)
+attempts = sa.Table(
+    "attempt",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("notice", sa.Integer, nullable=False, index=True),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("sent", sa.Boolean, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+)
+silences = sa.Table(
+    "silence",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("matcher", sa.Text, nullable=False),  # JSON
+    sa.Column("start_ms", sa.BigInteger, nullable=False),
+    sa.Column("end_ms", sa.BigInteger, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("made_ms", sa.BigInteger, nullable=False),
+    sa.Column("ended_ms", sa.BigInteger),
+)
+memories = sa.Table(
+    "memory",
+    meta,
+    sa.Column("name", sa.String(80), primary_key=True),  # "dispatch", "judged/GATEWAY"
+    sa.Column("cursor", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)

@@ -6,24 +6,24 @@ from typing import Any
 
 import sqlalchemy as sa  # noqa: TID251 - this is the adapter
 
-from collector.adapters.sql.dirty import SqlDirtyBook, mark
+from collector.adapters.sql.alerting import SqlAlertLog, keep, keep_judged
+from collector.adapters.sql.dirty import SETTLED, SqlDirtyBook, mark
 from collector.adapters.sql.engine import Database, insert, put
 from collector.adapters.sql.entries import SqlEntryBook
 from collector.adapters.sql.epoch_book import SqlEpochBook
 from collector.adapters.sql.findings import SqlFindingBook
 from collector.adapters.sql.job_log import SqlJobLog
+from collector.adapters.sql.migrations import fact, migrate
+from collector.adapters.sql.outbox import SqlOutbox
 from collector.adapters.sql.schema import (
-    alert_entries,
-    alerts,
     batches,
     epochs,
-    fact,
     facts,
     gateways,
-    migrate,
     quarantine,
 )
-from collector.small_state import AlertEntry, GatewayRecord, Quarantined, Record
+from collector.adapters.sql.silences import SqlSilenceBook
+from collector.small_state import GatewayRecord, Quarantined, Record
 from metering.batch import BatchKey
 from metering.delivery.ranges import Ranges
 from metering.delivery.receiver import EpochLedger
@@ -35,8 +35,8 @@ class SqlSmallState:
     """The pipeline's thread records and rewinds; other threads may read, and use the books.
 
     Attributes:
-        dirty_book, entry_book, epoch_book, finding_book, job_log: the other ports, in the same
-            database.
+        alert_log, dirty_book, settled_book, entry_book, epoch_book, finding_book, job_log, outbox,
+            silence_book: the other ports, in the same database.
     """
 
     def __init__(self, url: str) -> None:
@@ -48,11 +48,15 @@ class SqlSmallState:
             StateInvalid: the URL can never work.
         """
         self._database = Database(url)
+        self.alert_log = SqlAlertLog(self._database)
         self.dirty_book = SqlDirtyBook(self._database)
+        self.settled_book = SqlDirtyBook(self._database, SETTLED)
         self.entry_book = SqlEntryBook(self._database)
         self.epoch_book = SqlEpochBook(self._database)
         self.finding_book = SqlFindingBook(self._database)
         self.job_log = SqlJobLog(self._database)
+        self.outbox = SqlOutbox(self._database)
+        self.silence_book = SqlSilenceBook(self._database)
         try:
             with self._database.writing("open the small state") as connection:
                 migrate(connection)
@@ -93,17 +97,6 @@ class SqlSmallState:
         with self._database.reading("read the generation") as connection:
             return int(fact(connection, "generation", "1"))
 
-    def firing(self) -> dict[tuple[str, str], AlertEntry]:
-        query = sa.select(alerts).where(alerts.c.state == "firing")
-        with self._database.reading("list alerts") as connection:
-            rows = connection.execute(query).all()
-        return {(row.rule, row.meter): _alert(row) for row in rows}
-
-    def alert_entries(self, limit: int) -> list[AlertEntry]:
-        query = sa.select(alert_entries).order_by(alert_entries.c.number.desc()).limit(limit)
-        with self._database.reading("list alert entries") as connection:
-            return [_alert(row) for row in connection.execute(query)]
-
     def quarantine(self, limit: int) -> list[Quarantined]:
         query = sa.select(quarantine).order_by(quarantine.c.number.desc()).limit(limit)
         with self._database.reading("list the quarantine") as connection:
@@ -125,9 +118,8 @@ class SqlSmallState:
             put(connection, epochs, *(_ledger_values(*named) for named in record.ledgers))
             for gateway_record in record.gateways:
                 put(connection, gateways, _fields(gateway_record))
-            for entry in record.alerts:
-                put(connection, alerts, _fields(entry))
-                connection.execute(sa.insert(alert_entries), _fields(entry))
+            keep(connection, record.steps, record.standing)
+            keep_judged(connection, record.judged)
             mark(connection, record.dirty)
 
     def rewind(self, since_ms: int, generation: int) -> dict[tuple[str, str], EpochLedger]:
@@ -153,7 +145,7 @@ class SqlSmallState:
             return int(connection.execute(old).rowcount)
 
 
-def _fields(value: AlertEntry | GatewayRecord) -> dict[str, Any]:
+def _fields(value: GatewayRecord) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__struct_fields__}
 
 
@@ -206,18 +198,6 @@ def _ledger(row: Any) -> EpochLedger:
 
 def _ranges(text: str) -> Ranges:
     return Ranges((first, last) for first, last in json.loads(text))
-
-
-def _alert(row: Any) -> AlertEntry:
-    return AlertEntry(
-        rule=row.rule,
-        meter=row.meter,
-        state=row.state,
-        at_ms=row.at_ms,
-        value=row.value,
-        bound=row.bound,
-        recorded_ms=row.recorded_ms,
-    )
 
 
 def _quarantined(row: Any) -> Quarantined:

@@ -14,7 +14,6 @@ from collector.doors.settling import settling_door
 from collector.fleet.index import VirtualMeter
 from collector.jobs.job import Progress
 from collector.jobs.settling import (
-    MeterUnknown,
     Order,
     RunState,
     SettleRun,
@@ -23,6 +22,7 @@ from collector.jobs.settling import (
     settlement_job,
     told,
 )
+from collector.known import NameUnknown
 from collector.settle.cells import DAY_MS, Width
 from collector.settlement.service import Report
 from collector.store import StoreAway
@@ -88,7 +88,10 @@ def test_of_a_virtual_meter_its_parts_are_settled(town):
 
 
 def test_a_meter_that_nobody_knows_is_refused_before_anything_begins(town):
-    with settling_of(town) as settling, pytest.raises(MeterUnknown, match="'m3'"):
+    with (
+        settling_of(town) as settling,
+        pytest.raises(NameUnknown, match="没有表 'm3'；最接近的是 m2、m1"),
+    ):
         settling.begin(Order(meters=("m1", "m3")))
 
     assert town.dirty.count_dirty() == 15

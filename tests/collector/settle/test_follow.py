@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.settle.follow import FAR_MS, doubtful, follow
+from collector.settle.follow import FAR_MS, doubts, follow
 from collector.settle.register import Register, Replacement
 from collector.settle.rule import Rule, bit, rules_in
 from collector.settle.series import PER_UNIT, Course, Ending, Series, whole
@@ -66,7 +66,7 @@ def test_a_clean_series_is_its_differences_and_nothing_is_flagged(register: Regi
     assert course.known.all()
     assert not course.rules.any()
     assert course.dropped == ()
-    assert not doubtful(series(at_ms, value), register)
+    assert not doubts(series(at_ms, value), register)
 
 
 Fault = Callable[[np.ndarray], np.ndarray]

@@ -15,6 +15,7 @@ from collector.adapters.http import HttpServer
 from collector.doors.quality import quality_door
 from collector.fleet.index import BuildingEntry, Direction, Fleet, InstitutionEntry, Sector
 from collector.intervals import Intervals, Subject
+from collector.known import Names
 from collector.settle.cells import DAY_MS, Cells, Width
 from collector.settle.series import PER_UNIT
 from collector.tree.family import families
@@ -24,6 +25,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.findings import FakeFindingBook
 from tests.fakes.intervals import FakeIntervalStore
 from tests.fakes.settling import ENERGY, START_MS, fleet_of, meter
+from tests.fakes.store import FakeReadingStore
 
 DAYS = 40
 END_MS = START_MS + DAYS * DAY_MS
@@ -251,6 +253,7 @@ def door() -> Iterator[httpx.Client]:
             intervals,
             fleet,
             FakeClock(START_MS + 35 * DAY_MS),
+            Names(fleet, FakeReadingStore(), intervals),
         )
     )
     server = HttpServer(api, "127.0.0.1", 0)

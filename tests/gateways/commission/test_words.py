@@ -2,9 +2,10 @@
 
 import pytest
 
-from gateways.commission.words import advice, chinese, spoken
+from gateways.commission.words import advice, spoken
 from metering.quantity import QUANTITIES
 from metering.reading import Fault
+from metering.words import chinese
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)

@@ -1,0 +1,1 @@
+"""Evaluate: readings, silences, signs -> observations. Knows no durations, colours or people."""
