@@ -41,10 +41,12 @@ _MINUTE_MS = 60_000
 _QUARTER_MS = 900_000
 _GROWTH_DAYS = 7
 _LATE_HOURS = 7
+_IN_A_TREE = 11  # a main and ten below it, one building
+_BUILDINGS = 5  # of an institution
 _AIM_S = 60.0
 _AIM_MS = 100.0
 _AIM_MB = 500.0
-_DATABASE_MEMORY = "1GB"  # as the collector's settings have it
+_DATABASE_MEMORY = "256MB"  # as the collector's settings have it
 
 
 class Load(Struct, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ class Load(Struct, frozen=True, kw_only=True):
     Attributes:
         gauges: so many beside the counter.
         held_back: of the last instants so many come when the rest is settled.
+        trees: meters stand in buildings, ten of them below a main each; else each is alone.
     """
 
     meters: int
@@ -60,6 +63,7 @@ class Load(Struct, frozen=True, kw_only=True):
     every_ms: int
     gauges: int = 0
     held_back: int = 0
+    trees: bool = False
 
     @property
     def readings(self) -> int:
@@ -358,35 +362,40 @@ def _fleet(load: Load) -> Fleet:
         institutions={},
         buildings={},
         gateways={},
-        meters={
-            meter: (
-                MeterEntry(
-                    meter=meter,
-                    gateway=f"gw-{place // 50}",
-                    district="120101",
-                    institution="e001",
-                    sector=Sector.HOSPITAL,
-                    building="e001-b1",
-                    circuit="支路",
-                    energy="01A10",
-                    parent=None,
-                    model="bench",
-                    direction=Direction.IMPORT,
-                    limits={},
-                    rated={"active_power_kw": 100.0},
-                    cycle_s=load.every_ms // 1000,
-                    valid_from_ms=0,
-                    valid_to_ms=None,
-                ),
-            )
-            for place, meter in enumerate(_ids(load))
-        },
+        meters={meter: (_entry(load, place),) for place, meter in enumerate(_ids(load))},
         virtual_meters={},
     )
 
 
+def _entry(load: Load, place: int) -> MeterEntry:
+    tree = place // _IN_A_TREE if load.trees else 0
+    main = min((tree + 1) * _IN_A_TREE, load.meters) - 1
+    return MeterEntry(
+        meter=_id(place),
+        gateway=f"gw-{place // 50}",
+        district="120101",
+        institution=f"e{1 + tree // _BUILDINGS:03}",
+        sector=Sector.HOSPITAL,
+        building=f"e{1 + tree // _BUILDINGS:03}-b{1 + tree % _BUILDINGS}",
+        circuit="支路",
+        energy="01A10",
+        parent=_id(main) if load.trees and place != main else None,
+        model="bench",
+        direction=Direction.IMPORT,
+        limits={},
+        rated={"active_power_kw": 100.0},
+        cycle_s=load.every_ms // 1000,
+        valid_from_ms=0,
+        valid_to_ms=None,
+    )
+
+
+def _id(place: int) -> str:
+    return f"m{place:05}"
+
+
 def _ids(load: Load) -> list[str]:
-    return [f"m{place:05}" for place in range(load.meters)]
+    return [_id(place) for place in range(load.meters)]
 
 
 def _peak_mb() -> float:

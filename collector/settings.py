@@ -33,7 +33,7 @@ class DuckDbSettings(Strict):
     kind: Literal["duckdb"]
     path: Path
     threads: Annotated[int, Field(ge=1)] = 1
-    memory_limit: str = "1GB"
+    memory_limit: str = "256MB"
 
 
 class InfluxSettings(Secret):

@@ -137,10 +137,16 @@ def joined(pieces: Sequence[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
 
 
 def _valued(at_ms: NDArray[Any], values: NDArray[Any]) -> tuple[Ints, Floats]:
-    """Leave out what is NULL (DuckDB gives masked arrays) or no number."""
-    plain = np.ma.getdata(values)
-    there = ~(np.ma.getmaskarray(values) | np.isnan(plain))
-    return np.ma.getdata(at_ms)[there].astype(np.int64), plain[there].astype(np.float64)
+    """Leave out what is NULL (DuckDB gives masked arrays) or no number.
+
+    Where nothing is, as usual, these are views: instants are then held once for all quantities.
+    """
+    instants = np.ma.getdata(at_ms).astype(np.int64, copy=False)
+    plain = np.ma.getdata(values).astype(np.float64, copy=False)
+    lacks = np.isnan(plain)
+    if np.ma.is_masked(values):
+        lacks |= np.ma.getmaskarray(values)
+    return (instants[~lacks], plain[~lacks]) if lacks.any() else (instants, plain)
 
 
 def _start_of(month: int) -> int:

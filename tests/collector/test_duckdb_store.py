@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import duckdb  # noqa: TID251  the file is looked at from outside
+import numpy as np
 import pytest
 
 from collector.adapters.duckdb import DuckDbReadingStore
@@ -140,6 +141,20 @@ def test_an_absent_quantity_is_null_and_never_nan(path: Path) -> None:
             " count(*) filter (voltage_l1_v is null) from reading_202606"
         ).fetchall()
     assert found == [(0, 2)]
+
+
+def test_the_instants_of_a_readings_quantities_are_held_in_memory_once(path: Path) -> None:
+    with opened(path) as store:
+        store.write([row(minute, voltage_l1_v=220.0, frequency_hz=50.0) for minute in range(3)])
+        store.write([row(3, voltage_l1_v=230.0)])
+        names = ["frequency_hz", "voltage_l1_v"]
+
+        first, second = store.columns(["m"], names, JUNE_MS, JUNE_MS + 3 * MINUTE_MS)
+        sparse, whole = store.columns(["m"], names, *EVER)
+
+    assert np.shares_memory(first.at_ms, second.at_ms)
+    assert sparse.at_ms.tolist() == [JUNE_MS, JUNE_MS + MINUTE_MS, JUNE_MS + 2 * MINUTE_MS]
+    assert len(whole.at_ms) == 4
 
 
 def test_readings_can_be_looked_up_by_their_tags(path: Path) -> None:
